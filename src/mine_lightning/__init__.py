@@ -1,0 +1,1 @@
+"""Mutual information neural estimation as native PyTorch Lightning."""

@@ -1,0 +1,1 @@
+"""Marginal samplers, distributions that know their mutual information, and DataModules."""
