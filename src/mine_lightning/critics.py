@@ -1,8 +1,8 @@
 r"""Critics (statistics networks): pairs in, scores out.
 
-``critic(x, z)`` broadcasts over the batch dimensions: ``(N, D_x)`` with ``(N, D_z)`` gives ``(N,)``,
-``(N, 1, D_x)`` with ``(1, M, D_z)`` all pairs ``(N, M)``, ``(D_x,)`` with ``(D_z,)`` one score
-``()``. Input sizes are found at the first call.
+``critic(x, z)`` broadcasts over the batch dimensions: ``(N, D_x)`` with ``(N, D_z)`` gives
+``(N,)``, ``(N, 1, D_x)`` with ``(1, M, D_z)`` all pairs ``(N, M)``, ``(D_x,)`` with ``(D_z,)`` one
+score ``()``. Input sizes are found at the first call.
 """
 
 from collections.abc import Sequence
@@ -188,21 +188,34 @@ class BilinearCritic(LazyModuleMixin, Critic):
 
 
 def score_pairs(critic: nn.Module, x: Tensor, z: Tensor) -> Tensor:
-    """Score rows against rows: ``x`` is ``(N, 1, ...)``, ``z`` is ``(N, K, ...)`` or ``(1, M, ...)``.
+    """Score rows against rows.
 
-    The critics of this package broadcast by themselves. Any other module is called with the first
-    two dimensions expanded to the same sizes, so that it may concatenate its inputs.
+    The critics of this package broadcast by themselves. Any other module is called with plain
+    batches of equal length, so that it may concatenate its inputs.
+
+    Args:
+        critic: A module with ``critic(x, z) -> scores``.
+        x: Samples, shape ``(N, 1, ...)``.
+        z: Samples, shape ``(N, K, ...)`` or ``(1, K, ...)``.
+
+    Returns:
+        The scores, shape ``(N, K)``.
 
     Raises:
-        ValueError: If the scores do not have one entry for each pair.
+        ValueError: If the critic does not return one score for each pair.
     """
     pairs = torch.broadcast_shapes(x.shape[:2], z.shape[:2])
-    if not isinstance(critic, Critic):
-        x, z = x.expand(*pairs, *x.shape[2:]), z.expand(*pairs, *z.shape[2:])
-    scores = critic(x, z)
+    if isinstance(critic, Critic):
+        return check_pair_scores(critic(x, z), pairs)
+    x, z = (v.expand(*pairs, *v.shape[2:]).flatten(0, 1) for v in (x, z))
+    return check_pair_scores(critic(x, z), x.shape[:1]).view(pairs)
+
+
+def check_pair_scores(scores: Tensor, pairs: torch.Size) -> Tensor:
+    """Raise unless there is one score for each pair."""
     if scores.shape != pairs:
         raise ValueError(
-            f"Expected the critic to return one score for each pair, shape {tuple(pairs)}, "
+            f"Expected `critic` to return one score for each pair, shape {tuple(pairs)}, "
             f"got {tuple(scores.shape)}. A critic that ends in one output needs `.squeeze(-1)`."
         )
     return scores

@@ -1,0 +1,290 @@
+"""DataModules: pairs of rows in, batches of joint and marginal pairs out."""
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from mine_lightning.data.distributions import Distribution, GaussianPairs
+from mine_lightning.data.loaders import (
+    DrawLoader,
+    EpochLoader,
+    EvaluationLoader,
+    TrainingLoader,
+    spawn_generator,
+)
+from mine_lightning.data.samplers import Derangement, MarginalSampler, Partners
+from mine_lightning.transforms import Standardize, Transform
+
+__all__ = ["GaussianDataModule", "PairDataModule", "SyntheticDataModule"]
+
+SPLITS = ("train", "val", "test")
+
+
+class PairDataModule(LightningDataModule):
+    """Base of the DataModules: splits rows of (x, z) and yields ``{"joint": ..., "marginal": ...}``.
+
+    Subclasses implement :meth:`load`. Training, validation and test rows are three disjoint,
+    seeded sets. Transforms are fitted on the training rows only.
+
+    Args:
+        batch_size: Rows in a training minibatch (of each process).
+        val_fraction: Share of the rows for model selection, in (0, 1).
+        test_fraction: Share of the rows for the reported estimate, in (0, 1).
+        marginal: How training minibatches draw pairs apart; :class:`Derangement` by default.
+        eval_partners: Partners for each row in validation and test: more give a smaller
+            standard error.
+        eval_batch_size: Rows in an evaluation chunk.
+        x_transform: Transform of x; :class:`~mine_lightning.Standardize` by default for
+            floating point rows.
+        z_transform: Transform of z, likewise.
+        seed: Seed of the split, the order and the partners; by default the one given to
+            ``seed_everything``.
+
+    Raises:
+        ValueError: If a size or a share is out of range, or a split has too few rows.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 256,
+        val_fraction: float = 0.2,
+        test_fraction: float = 0.2,
+        marginal: MarginalSampler | None = None,
+        eval_partners: int = 16,
+        eval_batch_size: int = 2048,
+        x_transform: Transform | None = None,
+        z_transform: Transform | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        _check_positive("batch_size", batch_size, least=2)
+        _check_positive("eval_partners", eval_partners)
+        _check_positive("eval_batch_size", eval_batch_size)
+        _check_share("val_fraction", val_fraction)
+        _check_share("test_fraction", test_fraction)
+        if val_fraction + test_fraction >= 1:
+            raise ValueError(
+                "Expected `val_fraction` and `test_fraction` to leave rows for training, "
+                f"got {val_fraction} and {test_fraction}."
+            )
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.val_fraction, self.test_fraction = val_fraction, test_fraction
+        self.marginal = marginal or Derangement()
+        self.marginal.check(batch_size)
+        self.eval_partners = eval_partners
+        self.x_transform, self.z_transform = x_transform, z_transform
+        self.seed = torch.initial_seed() % 2**31 if seed is None else seed
+        self._splits: dict[str, Tensor] = {}
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        """Return all rows of x, shape ``(N, ...)``, and z, shape ``(N, ...)``."""
+        raise NotImplementedError
+
+    @property
+    def true_mi(self) -> float | None:
+        """The true mutual information in nats, where it is known."""
+        return None
+
+    @property
+    def x_dim(self) -> int:
+        """Number of values in a row of x."""
+        self.setup()
+        return self._x[0].numel()
+
+    @property
+    def z_dim(self) -> int:
+        """Number of values in a row of z."""
+        self.setup()
+        return self._z[0].numel()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the rows once, split them and fit the transforms on the training rows."""
+        if self._splits:
+            return
+        x, z = self.load()
+        self._splits = self._split(len(x))
+        train = self._splits["train"]
+        self._x = _transformed(x, train, self.x_transform)
+        self._z = _transformed(z, train, self.z_transform)
+
+    def _split(self, rows: int) -> dict[str, Tensor]:
+        """Return disjoint row numbers for each split."""
+        test, val = round(rows * self.test_fraction), round(rows * self.val_fraction)
+        sizes = (rows - test - val, val, test)
+        for name, size in zip(SPLITS, sizes, strict=True):
+            least = self.batch_size if name == "train" else 2
+            if size < least:
+                raise ValueError(
+                    f"Expected at least {least} rows for the {name} split, got {size} of the "
+                    f"{rows} rows: give more rows or a smaller `batch_size`."
+                )
+        order = torch.randperm(rows, generator=spawn_generator(self.seed, 1))
+        return dict(zip(SPLITS, order.split(sizes), strict=True))
+
+    def split_of_rows(self) -> list[str]:
+        """Name the split of every row, in the order of the data."""
+        self.setup()
+        names = [""] * len(self._x)
+        for name, rows in self._splits.items():
+            for row in rows.tolist():
+                names[row] = name
+        return names
+
+    def train_dataloader(self) -> EpochLoader:
+        rows = self._splits["train"]
+        rank, world_size = self._place()
+        return TrainingLoader(
+            self._x[rows],
+            self._z[rows],
+            self.batch_size,
+            self.marginal,
+            seed=self.seed,
+            stack=self._stack(),
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def val_dataloader(self) -> EvaluationLoader:
+        return self._evaluation(self._splits["val"])
+
+    def test_dataloader(self) -> EvaluationLoader:
+        return self._evaluation(self._splits["test"])
+
+    def predict_dataloader(self) -> EvaluationLoader:
+        """All rows, in the order of the data."""
+        return self._evaluation(torch.arange(len(self._x)))
+
+    def _evaluation(self, rows: Tensor) -> EvaluationLoader:
+        rank, world_size = self._place()
+        return EvaluationLoader(
+            self._x[rows],
+            self._z[rows],
+            self.eval_batch_size,
+            Partners(min(self.eval_partners, len(rows) - 1)),
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def _place(self) -> tuple[int, int]:
+        """Return this process's rank and the number of processes."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _stack(self) -> int:
+        """Return how many minibatches the module being trained takes at once."""
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return getattr(module, "minibatches_per_step", 1)
+
+
+class SyntheticDataModule(PairDataModule):
+    """Pairs from a distribution that knows its own mutual information.
+
+    Args:
+        distribution: Where the pairs come from.
+        rows: Size of the fixed sample that is split; None draws fresh minibatches for ever.
+        batches_per_epoch: With fresh draws, minibatches between two validations.
+        eval_rows: With fresh draws, rows each of the fixed validation and test sample.
+        kwargs: Arguments of :class:`PairDataModule`.
+
+    Raises:
+        ValueError: If a number is not positive.
+
+    Example:
+        >>> from mine_lightning.data import GaussianPairs
+        >>> data = SyntheticDataModule(GaussianPairs(correlation=0.4), rows=1000)
+        >>> round(data.true_mi, 4)
+        0.0872
+    """
+
+    def __init__(
+        self,
+        distribution: Distribution,
+        rows: int | None = 10_000,
+        batches_per_epoch: int = 500,
+        eval_rows: int = 10_000,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        if rows is not None:
+            _check_positive("rows", rows)
+        _check_positive("batches_per_epoch", batches_per_epoch)
+        _check_positive("eval_rows", eval_rows, least=2)
+        self.distribution, self.rows = distribution, rows
+        self.batches_per_epoch, self.eval_rows = batches_per_epoch, eval_rows
+
+    @property
+    def true_mi(self) -> float:
+        return self.distribution.mutual_information
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        rows = 2 * self.eval_rows if self.rows is None else self.rows
+        return self.distribution.sample(rows, spawn_generator(self.seed, 0))
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.rows is not None:
+            super().setup(stage)
+        elif not self._splits:
+            self._x, self._z = self.load()
+            val, test = torch.arange(2 * self.eval_rows).split(self.eval_rows)
+            self._splits = {"val": val, "test": test}
+
+    def train_dataloader(self) -> EpochLoader:
+        if self.rows is not None:
+            return super().train_dataloader()
+        return DrawLoader(
+            self.distribution,
+            self.batches_per_epoch,
+            self.batch_size,
+            self.marginal,
+            seed=self.seed,
+            stack=self._stack(),
+            rank=self._place()[0],
+        )
+
+
+class GaussianDataModule(SyntheticDataModule):
+    r"""Independent pairs of correlated normal variables.
+
+    .. math:: I(X; Z) = -\frac{d}{2} \ln(1 - \rho^2)
+
+    Args:
+        dim: Number d of pairs.
+        correlation: Correlation :math:`\rho` of each pair.
+        target: The mutual information in nats, in place of ``correlation``.
+        kwargs: Arguments of :class:`SyntheticDataModule`.
+
+    Raises:
+        ValueError: If not exactly one of ``correlation`` and ``target`` is given.
+
+    Example:
+        >>> GaussianDataModule(dim=20, target=2.0).true_mi
+        2.0
+    """
+
+    def __init__(
+        self,
+        dim: int = 1,
+        correlation: float | None = None,
+        target: float | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(GaussianPairs(dim, correlation, target), **kwargs)
+
+
+def _transformed(rows: Tensor, train: Tensor, transform: Transform | None) -> Tensor:
+    """Fit the transform on the training rows and apply it to all."""
+    if not rows.is_floating_point():
+        return rows
+    return (transform or Standardize()).fit(rows[train])(rows)
+
+
+def _check_positive(name: str, value: int, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"Expected `{name}` to be an integer of at least {least}, got {value!r}.")
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ValueError(f"Expected `{name}` to be in (0, 1), got {value}.")
