@@ -1,5 +1,6 @@
 """The LightningModule: wires a critic, an objective and the pooled metrics."""
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from torchmetrics import MetricCollection
 from mine_lightning.config import Configurable, as_plain
 from mine_lightning.critics import ConcatCritic, score_pairs
 from mine_lightning.dashboard import Dashboard
-from mine_lightning.metrics import LogMeanExp, MutualInformation, MutualInformationStandardError
+from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
 from mine_lightning.objectives import MINE, Objective
 
 __all__ = ["MutualInformationEstimator"]
@@ -87,7 +88,7 @@ class MutualInformationEstimator(LightningModule):
         self.minibatches_per_step = minibatches_per_step
         self.val_metrics = self._metrics("val/")
         self.test_metrics = self._metrics("test/")
-        self.partition = LogMeanExp()
+        self.partition = LogPartition()
         self.register_buffer("log_partition", torch.zeros(()))
         self.save_hyperparameters(self._plain_arguments())
 
@@ -143,7 +144,12 @@ class MutualInformationEstimator(LightningModule):
         return scores[:, 0], scores[:, 1:]
 
     def setup(self, stage: str) -> None:
-        """Find the critic's input sizes, where they are open, from a batch of the DataModule."""
+        """Find the critic's input sizes, where they are open, from a batch of the DataModule.
+
+        Lightning compares the stacks of an epoch with ``log_every_n_steps``, which counts optimizer
+        steps here; its warning would mislead.
+        """
+        warnings.filterwarnings("ignore", "The number of training batches .* logging interval")
         if not any(is_lazy(parameter) for parameter in self.parameters()):
             return
         data = getattr(self.trainer, "datamodule", None)
@@ -207,7 +213,7 @@ class MutualInformationEstimator(LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         scores = self._evaluate(batch, self.val_metrics)
-        self.partition.update(self.objective.log_ratio(scores["marginal"]))
+        self.partition.update(*map(self.objective.log_ratio, scores.values()))
         return scores
 
     def on_validation_epoch_end(self) -> None:
@@ -229,6 +235,7 @@ class MutualInformationEstimator(LightningModule):
         return {"joint": joint, "marginal": marginal}
 
     def _log_truth(self) -> None:
+        self.log("step", float(self.global_step))
         truth = getattr(getattr(self.trainer, "datamodule", None), "true_mi", None)
         if truth is not None:
             self.log("true_mi", truth)

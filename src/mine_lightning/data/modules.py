@@ -21,9 +21,9 @@ SPLITS = ("train", "val", "test")
 
 
 class PairDataModule(LightningDataModule):
-    """Base of the DataModules: splits rows of (x, z) and yields ``{"joint": ..., "marginal": ...}``.
+    """Base of the DataModules: splits rows of (x, z) and yields batches of joint and marginal pairs.
 
-    Subclasses implement :meth:`load`. Training, validation and test rows are three disjoint,
+    A batch is ``{"joint": (x, z), "marginal": z'}``. Subclasses implement :meth:`load`. Training, validation and test rows are three disjoint,
     seeded sets. Transforms are fitted on the training rows only.
 
     Args:
@@ -129,6 +129,12 @@ class PairDataModule(LightningDataModule):
             for row in rows.tolist():
                 names[row] = name
         return names
+
+    def rows_of_input(self) -> list[int]:
+        """Return the place of every row in the input, from which rows may have been dropped."""
+        self.setup()
+        kept = getattr(self, "kept_rows", torch.arange(len(self._x)))
+        return kept.tolist()
 
     def train_dataloader(self) -> EpochLoader:
         rows = self._splits["train"]
