@@ -1,0 +1,69 @@
+"""Pairs of rows that are already in memory."""
+
+from typing import Any
+
+from torch import Tensor
+
+from mine_lightning.data.checks import Missing, check_pairs, narrow
+from mine_lightning.data.modules import PairDataModule
+
+__all__ = ["TensorDataModule"]
+
+
+class TensorDataModule(PairDataModule):
+    """Pairs from NumPy arrays, tensors, pandas Series and DataFrames, or nested lists.
+
+    The arrays are checked and copied here, before any training.
+
+    Args:
+        x: Array, shape ``(N,)`` or ``(N, ...)``; see :func:`~mine_lightning.data.checks.as_rows`.
+        z: Array, likewise.
+        true_mi: The true mutual information in nats, where it is known.
+        missing: What to do with rows that have missing or infinite values: "raise" an error, or
+            "drop" them and say in a warning how many they were.
+        kwargs: Arguments of :class:`~mine_lightning.data.modules.PairDataModule`.
+
+    Attributes:
+        kept_rows: Row numbers of the input that were kept, shape ``(N,)``.
+        dropped_rows: Number of rows that were not.
+        x_columns: Name of each column of x; a one-hot column is called ``column=category``.
+        z_columns: Name of each column of z.
+
+    Raises:
+        ValueError: If the arrays are not pairs of finite numbers that vary.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(1000, 3)
+        >>> data = TensorDataModule(x, x[:, 0] + torch.randn(1000))
+        >>> data.x_dim, data.z_dim
+        (3, 1)
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        z: Any,
+        true_mi: float | None = None,
+        missing: Missing = "raise",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._pairs = check_pairs(x, z, missing)
+        self._true_mi = true_mi
+        self.kept_rows = self._pairs.kept
+        self.dropped_rows = len(x) - len(self.kept_rows)
+        self.x_columns, self.z_columns = self._pairs.x_columns, self._pairs.z_columns
+
+    @property
+    def true_mi(self) -> float | None:
+        """The true mutual information in nats, where it is known."""
+        return self._true_mi
+
+    def load(self) -> tuple[Tensor, Tensor]:
+        return self._pairs.x, self._pairs.z
+
+    def setup(self, stage: str | None = None) -> None:
+        """Split the rows, transform them in the precision they came in, round them to float32."""
+        super().setup(stage)
+        self._x, self._z = narrow("x", self._x), narrow("z", self._z)
