@@ -1,0 +1,112 @@
+"""The contract of all objectives."""
+
+import math
+import warnings
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mine_lightning.config import Configurable
+from mine_lightning.functional import check_scores, log_mean_exp
+
+__all__ = ["Kind", "Objective"]
+
+Kind = Literal["lower bound", "upper bound", "neither"]
+
+
+class Objective(Configurable, nn.Module):
+    """Base of all objectives: a loss to minimise and an estimate in nats.
+
+    Subclasses implement ``loss``, ``terms`` and ``value``.
+
+    Attributes:
+        kind: Whether the estimate is, in expectation over enough rows, a lower bound, an upper
+            bound or neither.
+    """
+
+    kind: Kind = "lower bound"
+    _warned = False
+
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Compute the loss to minimise.
+
+        Args:
+            joint: Scores of pairs drawn together, shape ``(N,)``.
+            marginal: Scores of pairs drawn apart, shape ``(N,)`` or ``(N, K)``.
+
+        Returns:
+            The loss, shape ``()``. It is not checked, which would wait for the device at every
+            step: see :meth:`check_finite`.
+
+        Raises:
+            ValueError: If a shape is another one.
+        """
+        raise NotImplementedError
+
+    def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the terms to average, ``(N,)``, and those to pool by log-mean-exp, if any."""
+        raise NotImplementedError
+
+    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
+        """Return the estimate in nats from the pooled terms."""
+        raise NotImplementedError
+
+    def estimate(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Compute the estimate of the mutual information.
+
+        Args:
+            joint: Scores of pairs drawn together, shape ``(N,)``.
+            marginal: Scores of pairs drawn apart, shape ``(N,)`` or ``(N, K)``.
+
+        Returns:
+            The estimate in nats, shape ``()``; it may be negative.
+
+        Raises:
+            ValueError: If a shape is another one.
+            FloatingPointError: If the estimate is not finite.
+        """
+        rows, logs = self.terms(*check_scores(joint, marginal))
+        return self.check_finite(
+            self.value(rows.mean(), None if logs is None else log_mean_exp(logs))
+        )
+
+    def check_finite(self, value: Tensor, name: str = "estimate") -> Tensor:
+        """Return the value if it is finite.
+
+        Args:
+            value: A loss or an estimate, shape ``()``.
+            name: What the error calls it.
+
+        Raises:
+            FloatingPointError: If it is not.
+        """
+        if not bool(torch.isfinite(value)):
+            raise FloatingPointError(
+                f"Expected the {name} of {type(self).__name__}({self.extra_repr()}) to be finite, "
+                f"got {float(value)}: scores are not finite, or so large that an exponential of "
+                f"this objective overflows. Scale the data, lower the learning rate, clip the "
+                f"gradients, or use an objective without such exponentials (MINE, InfoNCE, SMILE)."
+            )
+        return value
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        r"""Return the log density ratio :math:`\ln p(x, z) / p(x) p(z)` up to a constant."""
+        return scores
+
+    def ceiling(self, partners: int) -> float:
+        """Return the largest estimate, in nats, that ``partners`` for each row allow."""
+        return math.inf
+
+    def warn_near_ceiling(self, estimate: float, partners: int) -> None:
+        """Warn, once, if an estimate comes within 5 % of its ceiling."""
+        ceiling = self.ceiling(partners)
+        if self._warned or not estimate >= 0.95 * ceiling:  # nan: nothing to warn of
+            return
+        self._warned = True
+        warnings.warn(
+            f"The {type(self).__name__} estimate {estimate:.3f} is within 5 % of its ceiling "
+            f"ln {round(math.exp(ceiling))} = {ceiling:.3f} nats: the mutual information may "
+            f"be larger. Use more partners for each row.",
+            stacklevel=2,
+        )

@@ -1,0 +1,158 @@
+"""Lower bounds of several samples: a row's own partner among others."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mine_lightning.functional import (
+    check_scores,
+    infonce,
+    infonce_rows,
+    interpolated_rows,
+    log_mean_exp,
+)
+from mine_lightning.objectives.base import Objective
+from mine_lightning.objectives.baselines import Baseline, MovingAverageBaseline
+
+__all__ = ["InfoNCE", "InterpolatedBound"]
+
+
+class InfoNCE(Objective):
+    r"""InfoNCE: tell the row's own partner from :math:`K` others.
+
+    .. math::
+        \text{loss} = -\frac{1}{N} \sum_i
+        \Bigl(T_i - \ln \frac{e^{T_i} + \sum_k e^{T'_{ik}}}{K + 1}\Bigr)
+
+    By default the positive is one of the :math:`K + 1` candidates: a lower bound of little variance
+    whose weakness is its ceiling, :math:`\ln(K + 1)`; an estimate within 5 % of it raises a
+    warning, once. Negatives are those that the batch brings, or with
+    ``MutualInformationEstimator(all_pairs=True)`` the batch's other z. See
+    :func:`~mine_lightning.functional.infonce`.
+
+    The critic learns the log density ratio up to a function of x (``symmetric``: up to a constant).
+
+    References:
+        van den Oord et al., "CPC", 2018, eq. 4; Poole et al., 2019, eq. 10; Radford et al., "CLIP",
+        2021, figure 3 (symmetric).
+
+    Args:
+        include_positive: Whether the positive is among the candidates. Without it there is no
+            ceiling, but the estimate is neither a lower nor an upper bound.
+        temperature: What scores are divided by. Loss and estimate divide alike: the bound holds for
+            the critic :math:`T / \text{temperature}`, which is the one trained.
+        learn_temperature: Whether the temperature is learnt with the critic, starting from
+            ``temperature``. It is for critics that cannot scale their scores, such as cosines.
+        symmetric: Let z choose among the x as well, and average both. Needs all pairs of a batch.
+
+    Raises:
+        ValueError: If ``temperature`` is not positive; with ``symmetric``, if scores are not those
+            of all pairs.
+
+    Example:
+        >>> InfoNCE().ceiling(partners=255)  # ln 256
+        5.545...
+    """
+
+    def __init__(
+        self,
+        include_positive: bool = True,
+        temperature: float = 1.0,
+        learn_temperature: bool = False,
+        symmetric: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"Expected `temperature` to be positive, got {temperature}.")
+        self.include_positive, self.symmetric = include_positive, symmetric
+        self.kind = "lower bound" if include_positive else "neither"
+        log_temperature = torch.tensor(math.log(temperature))
+        if learn_temperature:
+            self.log_temperature = nn.Parameter(log_temperature)
+        else:
+            self.register_buffer("log_temperature", log_temperature, persistent=False)
+
+    @property
+    def temperature(self) -> Tensor:
+        """What scores are divided by, shape ``()``."""
+        return self.log_temperature.exp()
+
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        return -infonce(joint, marginal, self.include_positive, self.temperature, self.symmetric)
+
+    def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
+        rows = infonce_rows(
+            joint, marginal, self.include_positive, self.temperature, self.symmetric
+        )
+        return rows, None
+
+    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
+        return mean
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        return scores / self.temperature
+
+    def ceiling(self, partners: int) -> float:
+        return math.log(partners + 1) if self.include_positive else math.inf
+
+    def extra_repr(self) -> str:
+        return (
+            f"include_positive={self.include_positive}, "
+            f"temperature={self.temperature.item():.4g}, symmetric={self.symmetric}"
+        )
+
+
+class InterpolatedBound(Objective):
+    r"""The interpolated (alpha-) bound between :class:`TUBA` and InfoNCE: a lower bound.
+
+    .. math::
+        \text{loss} = -1 - \frac{1}{N} \sum_i \Bigl(
+        \frac 1K \sum_j \ln \frac{e^{T_i}}{\alpha m_{i, -j} + (1 - \alpha) a}
+        - \frac{m_i}{\alpha m_i + (1 - \alpha) a}\Bigr)
+
+    A small alpha allows more than InfoNCE's ceiling, about :math:`\ln(K / \alpha)`, for more
+    variance; an estimate within 5 % of it raises a warning, once. Nothing overflows: the last
+    fraction is at most :math:`1 / \alpha`. Weakness: alpha has to be chosen, and the baseline
+    learnt. See :func:`~mine_lightning.functional.interpolated_bound`.
+
+    References:
+        Poole et al., "On Variational Bounds of Mutual Information", 2019, section 2.4.
+
+    Args:
+        alpha: Weight of the row's own mean, in (0, 1]. At 1 it is InfoNCE with K candidates.
+        baseline: What a is; :class:`MovingAverageBaseline` by default.
+
+    Raises:
+        ValueError: If ``alpha`` is outside (0, 1].
+
+    Example:
+        >>> InterpolatedBound(alpha=0.01).ceiling(partners=100)  # ln 10,000
+        9.210...
+    """
+
+    def __init__(self, alpha: float = 0.01, baseline: Baseline | None = None) -> None:
+        super().__init__()
+        if not 0 < alpha <= 1:
+            raise ValueError(
+                f"Expected `alpha` to be in (0, 1], got {alpha}. At 0 the bound is `TUBA`."
+            )
+        self.alpha = alpha
+        self.baseline = MovingAverageBaseline() if baseline is None else baseline
+
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        joint, marginal = check_scores(joint, marginal)
+        log_baseline = self.baseline.observe(log_mean_exp(marginal))
+        return -interpolated_rows(joint, marginal, self.alpha, log_baseline).mean()
+
+    def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
+        return interpolated_rows(joint, marginal, self.alpha, self.baseline()), None
+
+    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
+        return mean
+
+    def ceiling(self, partners: int) -> float:
+        return math.log(partners / self.alpha)
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha}"

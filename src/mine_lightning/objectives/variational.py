@@ -1,0 +1,173 @@
+"""Variational lower bounds of one sample: Donsker-Varadhan, MINE, NWJ and TUBA."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from mine_lightning.functional import check_scores, donsker_varadhan, log_mean_exp, nwj
+from mine_lightning.objectives.base import Objective
+from mine_lightning.objectives.baselines import (
+    Baseline,
+    MovingAverageBaseline,
+    blend_logs,
+    check_ma_rate,
+)
+
+__all__ = ["MINE", "NWJ", "TUBA", "DonskerVaradhan"]
+
+
+class DonskerVaradhan(Objective):
+    r"""The plain Donsker-Varadhan bound, trained on itself: a lower bound.
+
+    .. math:: \text{loss} = -\bigl(\overline{T} - \ln \overline{e^{T'}}\bigr)
+
+    Weakness: the gradient of the logarithm of a minibatch mean is biased (Belghazi et al. 2018,
+    section 3.2), which :class:`MINE` corrects; and nothing holds the scores' constant, which
+    drifts. See :func:`~mine_lightning.functional.donsker_varadhan`.
+
+    Example:
+        >>> objective = DonskerVaradhan()
+        >>> objective.estimate(torch.tensor([1.0, 1.0]), torch.tensor([0.0, 0.0]))
+        tensor(1.)
+    """
+
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        return -donsker_varadhan(joint, marginal)
+
+    def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
+        return joint, marginal
+
+    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
+        assert log_mean is not None
+        return mean - log_mean
+
+
+class MINE(DonskerVaradhan):
+    r"""Donsker-Varadhan with the moving-average correction of the gradient's bias: a lower bound.
+
+    .. math::
+        \nabla \text{loss} = \frac{\overline{\nabla T' \, e^{T'}}}{\text{EMA}(\overline{e^{T'}})}
+        - \overline{\nabla T}
+
+    The estimate is the Donsker-Varadhan bound. The average is kept as a logarithm in the buffer
+    ``log_ema``: it is in the checkpoint, moves with the device, starts at the first batch's value
+    and changes only in :meth:`loss` and only in training mode.
+
+    Weakness: the average lags behind a partition that moves fast, and the variance of the estimate
+    grows exponentially with the mutual information.
+
+    References:
+        Belghazi et al., "MINE: Mutual Information Neural Estimation", 2018, eq. 12.
+
+    Args:
+        ma_rate: Weight of the new batch in the moving average, in (0, 1]:
+            ``ema <- (1 - ma_rate) * ema + ma_rate * batch``. At 1 the gradient is that of
+            :class:`DonskerVaradhan`.
+
+    Raises:
+        ValueError: If ``ma_rate`` is outside (0, 1].
+
+    Example:
+        >>> objective = MINE(ma_rate=0.01)
+        >>> joint, marginal = torch.tensor([1.0, 1.0]), torch.tensor([0.0, 0.0])
+        >>> objective.loss(joint, marginal)  # exp(0) / EMA(exp(0)) - 1
+        tensor(0.)
+        >>> objective.log_ema
+        tensor(0.)
+    """
+
+    log_ema: Tensor
+
+    def __init__(self, ma_rate: float = 0.01) -> None:
+        super().__init__()
+        check_ma_rate(ma_rate)
+        self.ma_rate = ma_rate
+        self.register_buffer("log_ema", torch.tensor(-math.inf))
+
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        joint, marginal = check_scores(joint, marginal)
+        log_mean = log_mean_exp(marginal)
+        log_ema = blend_logs(self.log_ema, log_mean.detach(), self.ma_rate)
+        if self.training:
+            self.log_ema.copy_(log_ema)
+        return torch.exp(log_mean - log_ema) - joint.mean()
+
+    def extra_repr(self) -> str:
+        return f"ma_rate={self.ma_rate}"
+
+
+class NWJ(Objective):
+    r"""The Nguyen-Wainwright-Jordan bound ("MINE-f"): a lower bound with an unbiased gradient.
+
+    .. math:: \text{loss} = -\bigl(\overline{T} - \overline{e^{T' - 1}}\bigr)
+
+    See :func:`~mine_lightning.functional.nwj`. Weakness: large variance; the exponential is part of
+    the bound, so marginal scores beyond about 88 overflow in float32.
+
+    Example:
+        >>> NWJ().estimate(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 1.0]))
+        tensor(0.)
+    """
+
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        return -nwj(joint, marginal)
+
+    def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
+        return joint, marginal
+
+    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
+        assert log_mean is not None
+        return mean - torch.exp(log_mean - 1)
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        return scores - 1
+
+
+class TUBA(Objective):
+    r"""The unnormalised Barber-Agakov bound with a baseline: a lower bound.
+
+    .. math:: \text{loss} = -\bigl(\overline{T} - \overline{e^{T'}} / a - \ln a + 1\bigr)
+
+    With the moving average as baseline its gradient is that of :class:`MINE`, and its estimate,
+    unlike Donsker-Varadhan's, a lower bound in expectation for any number of rows. See
+    :func:`~mine_lightning.functional.tuba`.
+
+    Weakness: a baseline that is off by a factor :math:`c` costs :math:`c - 1 - \ln c` nats, and the
+    exponential overflows where scores exceed :math:`\ln a` by about 88 in float32.
+
+    References:
+        Poole et al., "On Variational Bounds of Mutual Information", 2019, section 2.2.
+
+    Args:
+        baseline: What a is; :class:`MovingAverageBaseline` by default.
+
+    Example:
+        >>> from mine_lightning.objectives import LearnableBaseline
+        >>> objective = TUBA(LearnableBaseline(log_value=1.0))  # at ln a = 1: NWJ
+        >>> objective.estimate(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 1.0])).item()
+        0.0
+    """
+
+    def __init__(self, baseline: Baseline | None = None) -> None:
+        super().__init__()
+        self.baseline = MovingAverageBaseline() if baseline is None else baseline
+
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        joint, marginal = check_scores(joint, marginal)
+        log_mean = log_mean_exp(marginal)
+        return -_tuba_value(joint.mean(), log_mean, self.baseline.observe(log_mean))
+
+    def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
+        return joint, marginal
+
+    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
+        assert log_mean is not None
+        return _tuba_value(mean, log_mean, self.baseline())
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        return scores - self.baseline()
+
+
+def _tuba_value(mean: Tensor, log_mean: Tensor, log_baseline: Tensor) -> Tensor:
+    return mean - torch.exp(log_mean - log_baseline) - log_baseline + 1
