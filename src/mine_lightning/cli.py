@@ -1,6 +1,7 @@
 """The command line: LightningCLI's ``fit``, ``validate``, ``test``, ``predict``; ``estimate``."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,6 +86,9 @@ def main(args: ArgsType = None) -> None:
         args: Arguments; those of the process by default.
     """
     given = sys.argv[1:] if args is None else args
+    for noisy in (r"jsonargparse\.", r"lightning\."):
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=noisy)
+        warnings.filterwarnings("ignore", category=FutureWarning, module=noisy)
     try:
         if isinstance(given, Sequence) and list(given[:1]) == ["estimate"]:
             estimate(list(given[1:]))

@@ -163,7 +163,12 @@ class MutualInformationEstimator(LightningModule):
             self.scores(batch[0] if isinstance(batch, list) else batch)
 
     def configure_callbacks(self) -> list[Callback]:
-        return [Dashboard()]
+        attached = any(isinstance(callback, Dashboard) for callback in self._callbacks())
+        return [] if attached else [Dashboard()]
+
+    def _callbacks(self) -> list[Callback]:
+        """Return the Trainer's callbacks."""
+        return self.trainer.callbacks  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.parameters())
