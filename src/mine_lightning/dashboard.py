@@ -66,11 +66,17 @@ def _writers(trainer: Trainer) -> list[Any]:
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | str]:
-    """Flatten nested hyperparameters to ``a/b`` keys with values that TensorBoard shows."""
+    """Flatten nested hyperparameters to values that TensorBoard shows.
+
+    An object's configuration becomes its class name and, below it, its arguments.
+    """
     flat: dict[str, bool | float | str] = {}
     for key, value in nested.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and "class_path" in value:
+            flat[prefix + key] = value["class_path"].rsplit(".", 1)[-1]
+            flat |= _flat(value.get("init_args", {}), f"{prefix}{key}/")
+        elif isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}/")
-        elif not key.startswith("_"):
+        elif not key.startswith("_") and value is not None:
             flat[prefix + key] = value if isinstance(value, (bool, int, float)) else str(value)
     return flat
