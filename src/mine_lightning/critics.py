@@ -5,48 +5,28 @@ r"""Critics (statistics networks): pairs in, scores out.
 score ``()``. Input sizes are found at the first call.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedParameter, is_lazy
+from torch.utils.checkpoint import checkpoint
 
 from mine_lightning.config import Configurable
+from mine_lightning.layers import (
+    activation_layer,
+    check_positive,
+    linear,
+    mlp,
+    spectral_normalize,
+)
 
 __all__ = ["BilinearCritic", "ConcatCritic", "Critic", "SeparableCritic", "score_pairs"]
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "leaky_relu": nn.LeakyReLU,
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-}
-
-
-def mlp(hidden_features: Sequence[int], out_features: int, activation: str) -> nn.Sequential:
-    """Build a fully connected network whose input size is found at the first call.
-
-    Raises:
-        ValueError: If a size is not positive or the activation is unknown.
-    """
-    check_widths("hidden_features", hidden_features)
-    check_widths("out_features", [out_features])
-    if activation not in ACTIVATIONS:
-        names = ", ".join(ACTIVATIONS)
-        raise ValueError(f"Expected `activation` to be one of {names}, got {activation!r}.")
-    layers: list[nn.Module] = []
-    for width in hidden_features:
-        layers += [nn.LazyLinear(width), ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers, nn.LazyLinear(out_features))
-
-
-def check_widths(name: str, widths: Sequence[int]) -> None:
-    """Raise unless every layer width is a positive integer."""
-    if any(isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in widths):
-        raise ValueError(f"Expected `{name}` to hold positive integers, got {widths}.")
+CACHED_VALUES = 2**18  # hidden values of the pairs that a CPU scores at a time: one megabyte
 
 
 class Critic(Configurable, nn.Module):
@@ -68,10 +48,15 @@ class Critic(Configurable, nn.Module):
 class ConcatCritic(Critic):
     r"""A fully connected network on the concatenation of x and z (joint critic).
 
-    .. math:: T(x, z) = \text{MLP}(W_x x + W_z z + b)
+    .. math:: T(x, z) = \text{MLP}(W_x f(x) + W_z g(z) + b)
 
     The first layer is kept in two parts, so that scoring one x against many z computes
-    :math:`W_x x` once.
+    :math:`W_x f(x)` once; f and g are the encoders or, without them, the identity.
+
+    With ``chunk_size``, at most that many pairs are scored at a time, and the backward pass scores
+    them again instead of keeping their activations: the memory for all pairs of N rows is
+    :math:`O(N)` activations and :math:`O(N^2)` scores, for about a third more time. Values and
+    gradients agree to rounding. ``torch.func`` needs it to be None.
 
     References:
         Belghazi et al., "MINE", 2018, appendix; Poole et al., 2019, section 3.
@@ -79,10 +64,14 @@ class ConcatCritic(Critic):
     Args:
         hidden_features: Widths of the hidden layers, at least one.
         activation: Name of the activation: elu, gelu, leaky_relu, relu, silu or tanh.
+        x_encoder: Turns an x into a vector, see :mod:`mine_lightning.encoders`.
+        z_encoder: Turns a z into a vector.
+        spectral_norm: Whether to divide every weight by its largest singular value.
+        chunk_size: Largest number of pairs whose activations are held; all by default.
 
     Raises:
-        ValueError: If there is no hidden layer, a width is not positive, or the activation is
-            unknown.
+        ValueError: If there is no hidden layer, a width or the chunk size is not positive, or the
+            activation is unknown.
 
     Example:
         >>> critic = ConcatCritic()
@@ -92,19 +81,56 @@ class ConcatCritic(Critic):
         torch.Size([5, 7])
     """
 
-    def __init__(self, hidden_features: Sequence[int] = (64, 64), activation: str = "relu") -> None:
+    def __init__(
+        self,
+        hidden_features: Sequence[int] = (64, 64),
+        activation: str = "relu",
+        x_encoder: nn.Module | None = None,
+        z_encoder: nn.Module | None = None,
+        spectral_norm: bool = False,
+        chunk_size: int | None = None,
+    ) -> None:
         super().__init__()
         if len(hidden_features) == 0:
             raise ValueError("Expected `hidden_features` to hold at least one width, got none.")
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"Expected `chunk_size` to be at least 1, got {chunk_size}.")
+        check_positive("hidden_features", hidden_features)
         first, *rest = hidden_features
-        check_widths("hidden_features", [first])
-        self.x_layer = nn.LazyLinear(first)
-        self.z_layer = nn.LazyLinear(first, bias=False)
-        head = mlp(rest, 1, activation)
-        self.head = nn.Sequential(ACTIVATIONS[activation](), *head)
+        self.spectral_norm, self.chunk_size = spectral_norm, chunk_size
+        self.x_encoder = nn.Identity() if x_encoder is None else x_encoder
+        self.z_encoder = nn.Identity() if z_encoder is None else z_encoder
+        self.x_layer = linear(None, first, spectral_norm=spectral_norm)
+        self.z_layer = linear(None, first, bias=False, spectral_norm=spectral_norm)
+        self.head = nn.Sequential(
+            activation_layer(activation), *mlp(rest, 1, activation, in_features=first)
+        )
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        return self.head(self.x_layer(x) + self.z_layer(z)).squeeze(-1)
+        x, z = self.x_layer(self.x_encoder(x)), self.z_layer(self.z_encoder(z))
+        weights = self._head_weights()
+        if self.chunk_size is not None:
+            score: Callable[..., Tensor] = _recompute if torch.is_grad_enabled() else _call
+            return in_chunks(
+                lambda *pair: score(self._score, *pair, *weights), x, z, self.chunk_size
+            )
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            size = max(1, CACHED_VALUES // max(weight.shape[-1] for weight in weights[::2]))
+            return in_chunks(lambda *pair: self._score(*pair, *weights), x, z, size)
+        return self._score(x, z, *weights)
+
+    def _head_weights(self) -> list[Tensor]:
+        """Return weight, bias, weight, bias, ..., normalised once for all chunks."""
+        layers = [layer for layer in self.head if isinstance(layer, nn.Linear)]
+        normalize = spectral_normalize if self.spectral_norm else nn.Identity()
+        return [value for layer in layers for value in (normalize(layer.weight), layer.bias)]
+
+    def _score(self, x: Tensor, z: Tensor, *weights: Tensor) -> Tensor:
+        """Score from the two parts of the first layer, a function of its arguments only."""
+        hidden = x + z
+        for weight, bias in zip(weights[::2], weights[1::2], strict=True):
+            hidden = F.linear(self.head[0](hidden), weight, bias)
+        return hidden.squeeze(-1)
 
 
 class SeparableCritic(Critic):
@@ -122,11 +148,15 @@ class SeparableCritic(Critic):
         embedding_dim: Size of the embeddings whose inner product is the score.
         hidden_features: Widths of the hidden layers of each encoder.
         activation: Name of the activation: elu, gelu, leaky_relu, relu, silu or tanh.
-        x_encoder: A module to use as f in place of the fully connected one.
+        x_encoder: A module to use as f in place of the fully connected one, see
+            :mod:`mine_lightning.encoders`.
         z_encoder: A module to use as g in place of the fully connected one.
+        spectral_norm: Whether to divide every weight of the fully connected encoders by its
+            largest singular value.
 
     Raises:
-        ValueError: If a width is not positive or the activation is unknown.
+        ValueError: If a width is not positive or the activation is unknown, or if, at a call, the
+            embeddings have different sizes.
 
     Example:
         >>> critic = SeparableCritic(embedding_dim=8)
@@ -141,13 +171,25 @@ class SeparableCritic(Critic):
         activation: str = "relu",
         x_encoder: nn.Module | None = None,
         z_encoder: nn.Module | None = None,
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.x_encoder = x_encoder or mlp(hidden_features, embedding_dim, activation)
-        self.z_encoder = z_encoder or mlp(hidden_features, embedding_dim, activation)
+        networks = (
+            mlp(hidden_features, embedding_dim, activation, spectral_norm=spectral_norm)
+            for _ in range(2)
+        )
+        f, g = networks
+        self.x_encoder = f if x_encoder is None else x_encoder
+        self.z_encoder = g if z_encoder is None else z_encoder
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        return torch.einsum("...e,...e->...", self.x_encoder(x), self.z_encoder(z))
+        f, g = self.x_encoder(x), self.z_encoder(z)
+        if f.shape[-1] != g.shape[-1]:
+            raise ValueError(
+                f"Expected encoders with embeddings of one size, got {f.shape[-1]} for x and "
+                f"{g.shape[-1]} for z."
+            )
+        return torch.einsum("...e,...e->...", f, g)
 
 
 class BilinearCritic(LazyModuleMixin, Critic):
@@ -185,6 +227,45 @@ class BilinearCritic(LazyModuleMixin, Critic):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         interaction = torch.einsum("...e,...e->...", x @ self.weight, z)
         return interaction + x @ self.x_weight + z @ self.z_weight
+
+
+def in_chunks(score: Callable[[Tensor, Tensor], Tensor], x: Tensor, z: Tensor, size: int) -> Tensor:
+    """Score at most ``size`` pairs at a time.
+
+    Args:
+        score: Turns features into scores, broadcasting.
+        x: Features, shape ``(*, F)``.
+        z: Features, shape ``(*, F)``; the batch dimensions ``*`` broadcast.
+        size: Largest number of pairs in a call.
+
+    Returns:
+        The scores, shape ``(*,)``.
+    """
+    pairs = torch.broadcast_shapes(x.shape[:-1], z.shape[:-1])
+    if math.prod(pairs) <= size:
+        return score(x, z)
+    x, z = (v.reshape(*[1] * (len(pairs) + 1 - v.ndim), *v.shape) for v in (x, z))
+    dim = next(dim for dim, length in enumerate(pairs) if length > 1)
+    rows = max(1, size // math.prod(pairs[dim + 1 :]))
+    chunks = [
+        in_chunks(score, _rows(x, dim, start, rows), _rows(z, dim, start, rows), size)
+        for start in range(0, pairs[dim], rows)
+    ]
+    return torch.cat(chunks, dim)
+
+
+def _rows(values: Tensor, dim: int, start: int, rows: int) -> Tensor:
+    """Return some rows along a dimension, or the one row that broadcasts."""
+    length = values.shape[dim]
+    return values if length == 1 else values.narrow(dim, start, min(rows, length - start))
+
+
+def _call(score: Callable[..., Tensor], *values: Tensor) -> Tensor:
+    return score(*values)
+
+
+def _recompute(score: Callable[..., Tensor], *values: Tensor) -> Tensor:
+    return checkpoint(score, *values, use_reentrant=False, preserve_rng_state=False)
 
 
 def score_pairs(critic: nn.Module, x: Tensor, z: Tensor) -> Tensor:
