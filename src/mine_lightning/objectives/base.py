@@ -84,7 +84,7 @@ class Objective(Configurable, nn.Module):
         if not bool(torch.isfinite(value)):
             raise FloatingPointError(
                 f"Expected the {name} of {type(self).__name__}({self.extra_repr()}) to be finite, "
-                f"got {float(value)}: scores are not finite, or so large that an exponential of "
+                f"got {value.item()}: scores are not finite, or so large that an exponential of "
                 f"this objective overflows. Scale the data, lower the learning rate, clip the "
                 f"gradients, or use an objective without such exponentials (MINE, InfoNCE, SMILE)."
             )

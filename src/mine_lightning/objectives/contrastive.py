@@ -67,15 +67,15 @@ class InfoNCE(Objective):
             raise ValueError(f"Expected `temperature` to be positive, got {temperature}.")
         self.include_positive, self.symmetric = include_positive, symmetric
         self.kind = "lower bound" if include_positive else "neither"
-        log_temperature = torch.tensor(math.log(temperature))
-        if learn_temperature:
-            self.log_temperature = nn.Parameter(log_temperature)
-        else:
-            self.register_buffer("log_temperature", log_temperature, persistent=False)
+        self.initial_temperature = temperature
+        start = torch.tensor(math.log(temperature))
+        self.log_temperature = nn.Parameter(start) if learn_temperature else None
 
     @property
-    def temperature(self) -> Tensor:
-        """What scores are divided by, shape ``()``."""
+    def temperature(self) -> Tensor | float:
+        """What scores are divided by."""
+        if self.log_temperature is None:
+            return self.initial_temperature
         return self.log_temperature.exp()
 
     def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
@@ -97,9 +97,10 @@ class InfoNCE(Objective):
         return math.log(partners + 1) if self.include_positive else math.inf
 
     def extra_repr(self) -> str:
+        temperature = torch.as_tensor(self.temperature).item()
         return (
-            f"include_positive={self.include_positive}, "
-            f"temperature={self.temperature.item():.4g}, symmetric={self.symmetric}"
+            f"include_positive={self.include_positive}, temperature={temperature:.4g}, "
+            f"symmetric={self.symmetric}"
         )
 
 
