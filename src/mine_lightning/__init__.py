@@ -16,6 +16,8 @@ from mine_lightning.data import (
     TableDataModule,
     TensorDataModule,
 )
+from mine_lightning.ensemble import CriticEnsemble
+from mine_lightning.estimate import estimate_mutual_information
 from mine_lightning.metrics import (
     EffectiveSampleSize,
     LogPartition,
@@ -25,7 +27,8 @@ from mine_lightning.metrics import (
 )
 from mine_lightning.module import MutualInformationEstimator
 from mine_lightning.objectives import MINE, NWJ, DonskerVaradhan, InfoNCE, Objective
-from mine_lightning.transforms import Standardize, Transform
+from mine_lightning.results import MutualInformationEstimate
+from mine_lightning.transforms import Identity, RankToNormal, Standardize, Transform
 from mine_lightning.writers import PointwiseWriter
 
 __version__ = version("mine-lightning")
@@ -36,28 +39,33 @@ __all__ = [
     "BilinearCritic",
     "ConcatCritic",
     "Critic",
+    "CriticEnsemble",
     "CyclicShift",
     "Derangement",
     "DigitsDataModule",
     "DonskerVaradhan",
     "EffectiveSampleSize",
     "GaussianDataModule",
+    "Identity",
     "IndependentDraw",
     "InfoNCE",
     "LogPartition",
     "MarginalSampler",
     "MutualInformation",
+    "MutualInformationEstimate",
     "MutualInformationEstimator",
     "MutualInformationStandardError",
     "Objective",
     "PairDataModule",
     "Partners",
     "PointwiseWriter",
+    "RankToNormal",
     "SeparableCritic",
     "Standardize",
     "SyntheticDataModule",
     "TableDataModule",
     "TensorDataModule",
     "Transform",
+    "estimate_mutual_information",
     "mutual_information",
 ]

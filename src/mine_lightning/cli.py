@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import mine_lightning
+from mine_lightning.commands import estimate
 from mine_lightning.module import MutualInformationEstimator
 from mine_lightning.writers import PointwiseWriter
 

@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 from mine_lightning.config import Configurable
 
-__all__ = ["Standardize", "Transform"]
+__all__ = ["Identity", "RankToNormal", "Standardize", "Transform"]
 
 
 class Transform(Configurable):
@@ -24,12 +24,27 @@ class Transform(Configurable):
         raise NotImplementedError
 
 
+class Identity(Transform):
+    """Leave rows as they are.
+
+    Example:
+        >>> Identity().fit(torch.ones(2, 1))(torch.tensor([[3.0]]))
+        tensor([[3.]])
+    """
+
+    def fit(self, rows: Tensor) -> Self:
+        return self
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return rows
+
+
 class Standardize(Transform):
     r"""Shift and scale every column to mean 0 and standard deviation 1 on the training rows.
 
     .. math:: x \mapsto (x - \bar{x}) / s_x
 
-    A column that is constant on the training rows is only shifted.
+    A column that is constant, up to rounding, on the training rows is only shifted.
 
     Example:
         >>> Standardize().fit(torch.tensor([[1.0], [3.0]]))(torch.tensor([[3.0], [5.0]]))
@@ -40,9 +55,48 @@ class Standardize(Transform):
     def fit(self, rows: Tensor) -> Self:
         wide = rows.double()
         scale = wide.std(dim=0, correction=0)
+        noise = 1e-15 * wide.abs().amax(dim=0)
         self.mean = wide.mean(dim=0)
-        self.scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        self.scale = torch.where(scale > noise, scale, torch.ones_like(scale))
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:
         return ((rows.double() - self.mean) / self.scale).to(rows.dtype)
+
+
+class RankToNormal(Transform):
+    r"""Map every column to normal scores of its ranks among the training rows.
+
+    .. math:: x \mapsto \Phi^{-1}(\hat F(x))
+
+    :math:`\hat F` is the empirical distribution function: midranks :math:`(r - 1/2) / N` at the
+    training values, linear between them, constant beyond the smallest and the largest. Equal values
+    share the middle of their ranks, so that a discrete column keeps its levels, and columns of
+    either kind stand side by side on one scale. The scores do not depend on the units, nor on any
+    increasing function of a column; outliers and heavy tails are gone.
+
+    References:
+        Blom, "Statistical Estimates and Transformed Beta-Variables", 1958.
+
+    Example:
+        >>> transform = RankToNormal().fit(torch.tensor([[1.0], [10.0], [100.0], [100.0]]))
+        >>> transform(torch.tensor([[1.0], [10.0], [1000.0]]))
+        tensor([[-1.1503],
+                [-0.3186],
+                [ 1.5341]])
+    """
+
+    def fit(self, rows: Tensor) -> Self:
+        self.sorted = rows.double().flatten(1).sort(dim=0).values.T.contiguous()  # (D, N)
+        return self
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        values, count = rows.double().flatten(1).T.contiguous(), self.sorted.shape[1]
+        below = torch.searchsorted(self.sorted, values)
+        upto = torch.searchsorted(self.sorted, values, right=True)
+        left = self.sorted.gather(1, (below - 1).clamp(min=0))
+        right = self.sorted.gather(1, below.clamp(max=count - 1))
+        share = ((values - left) / (right - left).clamp(min=1e-300)).clamp(0, 1)
+        between = (below - 0.5 + share).clamp(0.25, count - 0.25)
+        ranks = torch.where(upto > below, (below + upto) / 2, between)
+        return torch.special.ndtri(ranks / count).T.reshape(rows.shape).to(rows.dtype)

@@ -16,6 +16,7 @@ from mine_lightning.data.elliptical import (
     MultivariateStudent,
     SparseNormal,
 )
+from mine_lightning.data.folds import CrossFitDataModule
 from mine_lightning.data.loaders import DrawLoader, EvaluationLoader, TrainingLoader
 from mine_lightning.data.modules import GaussianDataModule, PairDataModule, SyntheticDataModule
 from mine_lightning.data.real import DigitsDataModule
@@ -42,6 +43,7 @@ from mine_lightning.data.warps import (
 __all__ = [
     "Asinh",
     "Bimodal",
+    "CrossFitDataModule",
     "Cube",
     "CyclicShift",
     "DenseNormal",

@@ -4,6 +4,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from mine_lightning.data.checks import narrow
 from mine_lightning.data.distributions import Distribution, GaussianPairs
 from mine_lightning.data.loaders import (
     DrawLoader,
@@ -21,10 +22,11 @@ SPLITS = ("train", "val", "test")
 
 
 class PairDataModule(LightningDataModule):
-    """Base of the DataModules: splits rows of (x, z) and yields batches of joint and marginal pairs.
+    """Base of the DataModules: splits rows of x and z into joint and marginal minibatches.
 
-    A batch is ``{"joint": (x, z), "marginal": z'}``. Subclasses implement :meth:`load`. Training, validation and test rows are three disjoint,
-    seeded sets. Transforms are fitted on the training rows only.
+    A batch is ``{"joint": (x, z), "marginal": z'}``. Subclasses implement :meth:`load`. Training,
+    validation and test rows are three disjoint, seeded sets. Transforms are fitted on the training
+    rows only.
 
     Args:
         batch_size: Rows in a training minibatch (of each process).
@@ -57,11 +59,11 @@ class PairDataModule(LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        _check_positive("batch_size", batch_size, least=2)
-        _check_positive("eval_partners", eval_partners)
-        _check_positive("eval_batch_size", eval_batch_size)
-        _check_share("val_fraction", val_fraction)
-        _check_share("test_fraction", test_fraction)
+        check_positive("batch_size", batch_size, least=2)
+        check_positive("eval_partners", eval_partners)
+        check_positive("eval_batch_size", eval_batch_size)
+        check_share("val_fraction", val_fraction)
+        check_share("test_fraction", test_fraction)
         if val_fraction + test_fraction >= 1:
             raise ValueError(
                 "Expected `val_fraction` and `test_fraction` to leave rows for training, "
@@ -104,8 +106,8 @@ class PairDataModule(LightningDataModule):
         x, z = self.load()
         self._splits = self._split(len(x))
         train = self._splits["train"]
-        self._x = _transformed(x, train, self.x_transform)
-        self._z = _transformed(z, train, self.z_transform)
+        self._x = _transformed("x", x, train, self.x_transform)
+        self._z = _transformed("z", z, train, self.z_transform)
 
     def _split(self, rows: int) -> dict[str, Tensor]:
         """Return disjoint row numbers for each split."""
@@ -214,9 +216,9 @@ class SyntheticDataModule(PairDataModule):
     ) -> None:
         super().__init__(**kwargs)
         if rows is not None:
-            _check_positive("rows", rows)
-        _check_positive("batches_per_epoch", batches_per_epoch)
-        _check_positive("eval_rows", eval_rows, least=2)
+            check_positive("rows", rows)
+        check_positive("batches_per_epoch", batches_per_epoch)
+        check_positive("eval_rows", eval_rows, least=2)
         self.distribution, self.rows = distribution, rows
         self.batches_per_epoch, self.eval_rows = batches_per_epoch, eval_rows
 
@@ -279,18 +281,18 @@ class GaussianDataModule(SyntheticDataModule):
         super().__init__(GaussianPairs(dim, correlation, target), **kwargs)
 
 
-def _transformed(rows: Tensor, train: Tensor, transform: Transform | None) -> Tensor:
-    """Fit the transform on the training rows and apply it to all."""
+def _transformed(name: str, rows: Tensor, train: Tensor, transform: Transform | None) -> Tensor:
+    """Fit the transform on the training rows, apply it to all and round them to float32."""
     if not rows.is_floating_point():
         return rows
-    return (transform or Standardize()).fit(rows[train])(rows)
+    return narrow(name, (transform or Standardize()).fit(rows[train])(rows))
 
 
-def _check_positive(name: str, value: int, least: int = 1) -> None:
+def check_positive(name: str, value: int, least: int = 1) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"Expected `{name}` to be an integer of at least {least}, got {value!r}.")
 
 
-def _check_share(name: str, value: float) -> None:
+def check_share(name: str, value: float) -> None:
     if not 0 < value < 1:
         raise ValueError(f"Expected `{name}` to be in (0, 1), got {value}.")

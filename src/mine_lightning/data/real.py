@@ -5,30 +5,14 @@ from typing import Any, Literal
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
-from typing_extensions import Self
 
 from mine_lightning.data.modules import PairDataModule
-from mine_lightning.transforms import Transform
+from mine_lightning.transforms import Identity
 
-__all__ = ["DigitsDataModule", "Identity"]
+__all__ = ["DigitsDataModule"]
 
 DIGITS = 10
 INK = 16  # the largest value of a pixel
-
-
-class Identity(Transform):
-    """Leave rows as they are.
-
-    Example:
-        >>> Identity().fit(torch.ones(2, 1))(torch.tensor([[3.0]]))
-        tensor([[3.]])
-    """
-
-    def fit(self, rows: Tensor) -> Self:
-        return self
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        return rows
 
 
 class DigitsDataModule(PairDataModule):

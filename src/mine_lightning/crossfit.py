@@ -1,0 +1,240 @@
+"""The LightningModule behind the one-call estimate: one critic for each fold, trained as one."""
+
+import copy
+import math
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from mine_lightning.critics import ConcatCritic
+from mine_lightning.ensemble import CriticEnsemble
+from mine_lightning.objectives import Objective
+from mine_lightning.objectives.logistic import JensenShannonNWJ
+from mine_lightning.readout import corrected_terms
+
+__all__ = ["CrossFitEstimator"]
+
+LEAST_GAIN = 1e-5
+
+
+class CrossFitEstimator(LightningModule):
+    """Train one critic for each fold on what a closed-form critic leaves over.
+
+    Batches come from :class:`~mine_lightning.data.folds.CrossFitDataModule`; the score of a pair is
+    the batch's offset plus the network's output, which starts at zero. After every epoch the
+    exponentially averaged weights are compared, fold by fold, on the validation rows by the
+    objective's loss. Two states are kept for each fold: ``best``, and ``late``, the last one that
+    keeps a share of the best one's gain. Training ends when no fold has improved for ``patience``
+    epochs.
+
+    Args:
+        folds: Number E of folds.
+        critic: The architecture; a fully connected :class:`~mine_lightning.ConcatCritic` with three
+            layers of 128 by default.
+        objective: What to train on; the logistic loss of
+            :class:`~mine_lightning.objectives.logistic.JensenShannonNWJ` by default. The optimal
+            score has to be the log density ratio.
+        learning_rate: Step size of AdamW, reached after ``warmup_steps`` steps.
+        weight_decay: Of AdamW.
+        warmup_steps: Steps over which the step size grows.
+        averaging: Weight that the average keeps at every step, in [0, 1).
+        patience: Epochs without improvement after which a fold is done.
+        late_share: Share of the best gain on the validation rows that the late state has to keep.
+        tilt: Score at which the correction of the read-out fades out, in nats.
+        minibatches_per_step: Minibatches, each with its own optimizer step, handed over at once.
+        seed: Seed of the initial weights.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    averaged: CriticEnsemble
+    best: CriticEnsemble
+    late: CriticEnsemble
+    first_loss: Tensor
+    best_loss: Tensor
+    best_epoch: Tensor
+    late_epoch: Tensor
+    done: Tensor
+
+    def __init__(
+        self,
+        folds: int = 5,
+        critic: nn.Module | None = None,
+        objective: Objective | None = None,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 1e-2,
+        warmup_steps: int = 20,
+        averaging: float = 0.99,
+        patience: int = 5,
+        late_share: float = 0.5,
+        tilt: float = 2.0,
+        minibatches_per_step: int = 16,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= averaging < 1:
+            raise ValueError(f"Expected `averaging` to be in [0, 1), got {averaging}.")
+        if not 0 <= late_share <= 1:
+            raise ValueError(f"Expected `late_share` to be in [0, 1], got {late_share}.")
+        if not learning_rate > 0:
+            raise ValueError(f"Expected `learning_rate` to be positive, got {learning_rate}.")
+        self.automatic_optimization = False
+        self.critics = CriticEnsemble(
+            ConcatCritic((128, 128, 128), "silu") if critic is None else critic, folds, seed
+        )
+        self.objective = JensenShannonNWJ() if objective is None else objective
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.warmup_steps, self.averaging = warmup_steps, averaging
+        self.patience, self.late_share, self.tilt = patience, late_share, tilt
+        self.minibatches_per_step, self.seed = minibatches_per_step, seed
+        self.learning_curve: list[Tensor] = []  # nats on validation rows, (E,) for each epoch
+        self.validation_losses: list[Tensor] = []
+
+    def setup(self, stage: str) -> None:
+        """Find the input sizes and set the networks to zero."""
+        if not any(map(is_lazy, self.parameters())):
+            return
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.score(data.batch(data.folds.val[:, :2], data.folds.val[:, :2, None]))
+        start_at_zero(self.critics, self.seed)
+        for name in ("averaged", "best", "late"):
+            self.add_module(name, copy.deepcopy(self.critics).requires_grad_(False))
+        folds = self.critics.members
+        self.register_buffer("first_loss", torch.zeros(folds))
+        self.register_buffer("best_loss", torch.zeros(folds))
+        self.register_buffer("best_epoch", torch.zeros(folds, dtype=torch.long))
+        self.register_buffer("late_epoch", torch.zeros(folds, dtype=torch.long))
+        self.register_buffer("done", torch.zeros(folds, dtype=torch.bool))
+
+    def score(
+        self, batch: dict[str, Any], critics: nn.Module | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Score a batch with the critics being trained or with given ones.
+
+        Returns:
+            The log ratios of the joint pairs, shape ``(E, N)``, and of the marginal pairs, shape
+            ``(E, N, K)``.
+        """
+        (x, z), partners, (joint, marginal) = batch["joint"], batch["marginal"], batch["offset"]
+        critics = self.critics if critics is None else critics
+        scores = critics(x.unsqueeze(2), torch.cat([z.unsqueeze(2), partners], dim=2))
+        return scores[:, :, 0] + joint, scores[:, :, 1:] + marginal
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(
+            self.critics.parameters(),
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            betas=(0.9, 0.99),
+        )
+        warmup = torch.optim.lr_scheduler.LinearLR(
+            optimizer, 1 / self.warmup_steps, total_iters=self.warmup_steps - 1
+        )
+        return {"optimizer": optimizer, "lr_scheduler": warmup}
+
+    def on_train_start(self) -> None:
+        """Take the closed-form critic alone as the state to beat."""
+        if self.current_epoch == 0:
+            loader: Any = self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
+            losses, estimates = self._measure(*self.score_all(loader, self.averaged))
+            self.first_loss.copy_(losses)
+            self.best_loss.copy_(losses)
+            self._remember(losses, estimates)
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Take one optimizer step for each of the minibatches handed over."""
+        batches = batch if isinstance(batch, list) else [batch]
+        losses = [self._optimize(minibatch) for minibatch in batches]
+        self.log("train/loss", torch.stack(losses).mean(), prog_bar=True)
+
+    def _optimize(self, batch: dict[str, Any]) -> Tensor:
+        """Take one optimizer step; return the mean loss over the folds from before it."""
+        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        losses = self._losses(*self.score(batch))
+        optimizer.zero_grad()
+        self.manual_backward(losses.sum())
+        optimizer.step()
+        scheduler.step()
+        self._average()
+        return losses.detach().mean()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(self.averaging, (self.global_step + 1) / (self.global_step + 10))
+        averages, weights = self.averaged.parameters(), self.critics.parameters()
+        torch._foreach_lerp_(list(averages), list(weights), 1 - keep)
+
+    def _losses(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Return the objective's loss of each fold, shape ``(E,)``."""
+        pairs = zip(joint, marginal, strict=True)
+        return torch.stack([self.objective.loss(*scores) for scores in pairs])
+
+    def on_validation_epoch_start(self) -> None:
+        self._scores: list[tuple[Tensor, Tensor]] = []
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self._scores.append(self.score(batch, self.averaged))
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the states that the validation rows prefer; stop when no fold improves."""
+        if self.trainer.sanity_checking:
+            return
+        losses, estimates = self._measure(*_joined(self._scores))
+        self._select(losses)
+        self._remember(losses, estimates)
+        self.log_dict({"val/loss": losses.mean(), "val/mi": estimates.mean()}, prog_bar=True)
+        if bool(self.done.all()):
+            self.trainer.should_stop = True
+
+    def _measure(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
+        terms = corrected_terms(joint.double(), marginal.double(), self.tilt)
+        return self._losses(joint, marginal), terms.mean(1)
+
+    def _remember(self, losses: Tensor, estimates: Tensor) -> None:
+        self.validation_losses.append(losses.cpu())
+        self.learning_curve.append(estimates.cpu())
+
+    def _select(self, losses: Tensor) -> None:
+        epoch = self.current_epoch + 1
+        better = (losses < self.best_loss - LEAST_GAIN) & ~self.done
+        self.best_loss[better] = losses[better]
+        self.best_epoch[better] = epoch
+        self.best.copy_members(self.averaged, better)
+        gain = self.first_loss - self.best_loss
+        late = (losses <= self.first_loss - self.late_share * gain) & (gain > 0) & ~self.done
+        self.late_epoch[late] = epoch
+        self.late.copy_members(self.averaged, late)
+        self.done |= epoch - self.best_epoch >= self.patience
+
+    @torch.no_grad()
+    def score_all(self, loader: Any, critics: nn.Module) -> tuple[Tensor, Tensor]:
+        """Score all batches of a loader; shapes as :meth:`score`."""
+        batches = (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
+        return _joined([self.score(batch, critics) for batch in batches])
+
+
+def _joined(scores: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    joint, marginal = zip(*scores, strict=True)
+    return torch.cat(joint, dim=1), torch.cat(marginal, dim=1)
+
+
+def start_at_zero(critics: CriticEnsemble, seed: int) -> None:
+    """Draw initial weights for standardised inputs, and zero ones for the last layer."""
+    generator = torch.Generator().manual_seed(seed)
+    layers = [layer for layer in critics.modules() if isinstance(layer, nn.Linear)]
+    inputs = sum(layer.weight.shape[-1] for layer in layers[:2])
+    with torch.no_grad():
+        for layer in layers:
+            first = layer in layers[:2]
+            variance = 1 / inputs if first else 2 / layer.weight.shape[-1]
+            weight = torch.randn(layer.weight.shape, generator=generator) * math.sqrt(variance)
+            layer.weight.copy_(weight)
+            if layer.bias is not None:
+                bias = torch.rand(layer.bias.shape, generator=generator) * 2 - 1
+                layer.bias.copy_(bias if first else 0.1 * bias)
+        layers[-1].weight.zero_()
+        layers[-1].bias.zero_()

@@ -1,0 +1,287 @@
+"""Cross-fitting: every row is scored by critics that neither trained nor were selected on it."""
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.nn import functional as F
+
+from mine_lightning.data.loaders import Batch, EpochLoader, spawn_generator
+from mine_lightning.data.modules import check_positive, check_share
+from mine_lightning.data.samplers import Derangement, Partners
+from mine_lightning.features import Features
+from mine_lightning.gaussian import CanonicalPairs, canonical_pairs, gaussian_log_ratio
+from mine_lightning.transforms import Standardize, Transform
+
+__all__ = ["CrossFitDataModule", "FoldView", "Folds", "split_folds"]
+
+PAIRS_AT_ONCE = 4096
+
+
+class Folds(NamedTuple):
+    """Row numbers of each fold, from three disjoint sets.
+
+    Attributes:
+        train: Rows that the fold's critic is trained on, shape ``(E, n)``.
+        val: Rows that it is selected on, shape ``(E, n_val)``.
+        held: Rows that it scores, one tensor for each fold: together every row once.
+    """
+
+    train: Tensor
+    val: Tensor
+    held: list[Tensor]
+
+
+def split_folds(rows: int, folds: int, val_fraction: float, generator: torch.Generator) -> Folds:
+    """Assign every row to one of the folds, and split the others into training and validation rows.
+
+    Args:
+        rows: Number N of rows.
+        folds: Number E of folds.
+        val_fraction: Share of the rows outside a fold that its critic is selected on.
+        generator: Source of randomness.
+
+    Raises:
+        ValueError: If there are fewer than ten rows for each fold.
+
+    Example:
+        >>> folds = split_folds(103, 5, 0.125, torch.Generator())
+        >>> folds.train.shape, folds.val.shape, [len(rows) for rows in folds.held]
+        (torch.Size([5, 72]), torch.Size([5, 10]), [21, 21, 21, 20, 20])
+    """
+    if rows < 10 * folds:
+        raise ValueError(f"Expected at least {10 * folds} rows for {folds} folds, got {rows}.")
+    held = list(torch.randperm(rows, generator=generator).tensor_split(folds))
+    least = rows - len(held[0])
+    validation = max(2, int(val_fraction * least))
+    others = []
+    for fold in range(folds):
+        rest = torch.cat(held[:fold] + held[fold + 1 :])
+        others.append(rest[torch.randperm(len(rest), generator=generator)][:least])
+    val, train = torch.stack(others).split([validation, least - validation], dim=1)
+    return Folds(train, val, [rows.sort().values for rows in held])
+
+
+class FoldView:
+    """What one fold's critic sees of the data, fitted on the fold's training rows.
+
+    Beside the :class:`~mine_lightning.features.Features` of each side it holds a Gaussian critic,
+    on the normal scores, on the values themselves, or on nothing: what the validation rows support.
+
+    Args:
+        x_transform: Invertible transform of x; rank to normal by default.
+        z_transform: Invertible transform of z, likewise.
+    """
+
+    def __init__(
+        self, x_transform: Transform | None = None, z_transform: Transform | None = None
+    ) -> None:
+        self.x_features = Features(copy.deepcopy(x_transform))
+        self.z_features = Features(copy.deepcopy(z_transform))
+        self.x_scale, self.z_scale = Standardize(), Standardize()
+
+    def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> "FoldView":
+        """Fit on training rows, and choose the Gaussian critic on validation rows."""
+        self.x_features.fit(x[train])
+        self.z_features.fit(z[train])
+        self.x_scale.fit(x[train].double().flatten(1))
+        self.z_scale.fit(z[train].double().flatten(1))
+        self.on_values = False
+        self.pairs = self._pairs(x[train], z[train])
+        if not self._helps(x[val], z[val]):
+            self.pairs = self.pairs[torch.zeros_like(self.pairs.correlations, dtype=torch.bool)]
+        elif (fit := self._mean(x[train], z[train])) > 0.4 * math.log(len(train)):
+            self._try_values(x[train], z[train], fit)
+        return self
+
+    def _try_values(self, x: Tensor, z: Tensor, fit: float) -> None:
+        """Use the values where they say more: ranks lose resolution at large dependence."""
+        scores, self.on_values = self.pairs, True
+        self.pairs = self._pairs(x, z)
+        if self._mean(x, z) <= fit:
+            self.pairs, self.on_values = scores, False
+
+    def _pairs(self, x: Tensor, z: Tensor) -> CanonicalPairs:
+        return canonical_pairs(*self._inputs(x, z))
+
+    def _inputs(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        if self.on_values:
+            return self.x_scale(x.double().flatten(1)), self.z_scale(z.double().flatten(1))
+        return self.x_features.coordinates(x), self.z_features.coordinates(z)
+
+    def variates(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the canonical variates of rows, shape ``(M, R)`` each, float64."""
+        x, z = self._inputs(x, z)
+        return x @ self.pairs.x_directions, z @ self.pairs.z_directions
+
+    def _mean(self, x: Tensor, z: Tensor) -> float:
+        a, b = self.variates(x, z)
+        return gaussian_log_ratio(a, b, self.pairs.correlations).mean().item()
+
+    def _helps(self, x: Tensor, z: Tensor) -> bool:
+        """Whether the Gaussian critic beats a constant on these rows, by the logistic loss."""
+        (a, b), correlations = self.variates(x, z), self.pairs.correlations
+        shifts = range(1, min(6, len(a)))
+        apart = [gaussian_log_ratio(a, b.roll(shift, 0), correlations) for shift in shifts]
+        joint = gaussian_log_ratio(a, b, correlations)
+        loss = F.softplus(-joint) + F.softplus(torch.stack(apart)).mean(0)
+        gain = 2 * math.log(2) - loss
+        return bool(gain.mean() > 0.75 * gain.std() / math.sqrt(len(gain)))
+
+
+class CrossFitDataModule(LightningDataModule):
+    """Batches for an ensemble with one critic for each fold.
+
+    A batch is ``{"joint": (x, z), "marginal": z', "offset": (joint, marginal)}`` with the features
+    x ``(E, N, F_x)`` and z ``(E, N, F_z)``, partners z' ``(E, N, K, F_z)``, and the scores of the
+    fold's Gaussian critic, ``(E, N)`` and ``(E, N, K)``, that the network's output is added to.
+
+    Args:
+        x: Checked rows, shape ``(N, ...)``.
+        z: Checked rows, shape ``(N, ...)``.
+        folds: Number E of folds, at least 2.
+        val_fraction: Share of the rows outside a fold that its critic is selected on.
+        batch_size: Rows in a minibatch; fewer where an epoch would have fewer than ten.
+        val_partners: Partners for each validation row.
+        x_transform: Invertible transform of x; :class:`~mine_lightning.RankToNormal` by default.
+        z_transform: Invertible transform of z, likewise.
+        seed: Seed of the folds, the order and the partners.
+
+    Raises:
+        ValueError: If an argument is out of range or there are too few rows.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        z: Tensor,
+        folds: int = 5,
+        val_fraction: float = 0.125,
+        batch_size: int = 512,
+        val_partners: int = 5,
+        x_transform: Transform | None = None,
+        z_transform: Transform | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        check_positive("folds", folds, least=2)
+        check_positive("batch_size", batch_size, least=2)
+        check_positive("val_partners", val_partners)
+        check_share("val_fraction", val_fraction)
+        self.x, self.z, self.seed, self.val_partners = x, z, seed, val_partners
+        self.folds = split_folds(len(x), folds, val_fraction, spawn_generator(seed, 1))
+        rows = self.folds.train.shape[1]
+        self.batch_size = min(batch_size, rows, max(64, rows // 10))
+        self.x_transform, self.z_transform = x_transform, z_transform
+        self._views: list[FoldView] = []
+
+    def setup(self, stage: str | None = None) -> None:
+        """Fit every fold's view on its training rows and apply it to all rows."""
+        if self._views:
+            return
+        train, val, _ = self.folds
+        views = [FoldView(self.x_transform, self.z_transform) for _ in train]
+        self._views = [
+            view.fit(self.x, self.z, *rows) for view, *rows in zip(views, train, val, strict=True)
+        ]
+        self.x_features = torch.stack([view.x_features(self.x) for view in views])  # (E, N, F_x)
+        self.z_features = torch.stack([view.z_features(self.z) for view in views])
+        variates = [view.variates(self.x, self.z) for view in views]
+        self.x_variates = _padded([a for a, _ in variates])  # (E, N, R)
+        self.z_variates = _padded([b for _, b in variates])
+        self.correlations = _padded([view.pairs.correlations for view in views])  # (E, R)
+
+    def batch(self, rows: Tensor, partners: Tensor) -> Batch:
+        """Return the batch of some rows.
+
+        Args:
+            rows: Row numbers for each fold, shape ``(E, N)``.
+            partners: Row numbers of the partners, shape ``(E, N, K)``.
+        """
+        candidates = torch.cat([rows.unsqueeze(2), partners], dim=2)  # (E, N, 1 + K)
+        fold = torch.arange(len(rows))
+        z = self.z_features[fold[:, None, None], candidates]
+        offset = gaussian_log_ratio(
+            self.x_variates[fold[:, None], rows].unsqueeze(2),
+            self.z_variates[fold[:, None, None], candidates],
+            self.correlations[:, None, None],
+        ).float()
+        return {
+            "joint": (self.x_features[fold[:, None], rows], z[:, :, 0]),
+            "marginal": z[:, :, 1:],
+            "offset": (offset[:, :, 0], offset[:, :, 1:]),
+        }
+
+    def train_dataloader(self) -> "FoldLoader":
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return FoldLoader(self, getattr(module, "minibatches_per_step", 1))
+
+    def val_dataloader(self) -> "FoldEvaluation":
+        return self.evaluation(self.folds.val, self.val_partners, seed=2)
+
+    def evaluation(self, rows: Tensor, partners: int, seed: int) -> "FoldEvaluation":
+        """Return a loader of given rows, shape ``(E, N)``, with partners from among them."""
+        return FoldEvaluation(self, rows, partners, spawn_generator(self.seed, seed))
+
+
+def _padded(tensors: list[Tensor]) -> Tensor:
+    """Stack tensors whose last dimensions differ, filled up with zeros."""
+    most = max(tensor.shape[-1] for tensor in tensors)
+    return torch.stack([F.pad(tensor, (0, most - tensor.shape[-1])) for tensor in tensors])
+
+
+class FoldLoader(EpochLoader):
+    """Training minibatches of all folds at once, each fold in an order of its own.
+
+    Args:
+        data: Where the rows are.
+        stack: Number of minibatches yielded at once.
+    """
+
+    def __init__(self, data: CrossFitDataModule, stack: int = 1) -> None:
+        self.data = data
+        rows = data.folds.train.shape[1]
+        super().__init__(rows // data.batch_size, stack, data.seed)
+
+    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
+        train, size = self.data.folds.train, self.data.batch_size
+        generator = spawn_generator(self.seed, 3, epoch)
+        order = train.gather(1, torch.rand(train.shape, generator=generator).argsort(1))
+        partners = Derangement().partners(order, train.shape[1], generator)
+        batches = list(zip(order.split(size, 1), partners.split(size, 1), strict=True))
+        for first in range(0, self.batches, self.stack):
+            chosen = batches[first : min(first + self.stack, self.batches)]
+            yield [self.data.batch(rows, others.unsqueeze(2)) for rows, others in chosen]
+
+
+class FoldEvaluation:
+    """Given rows of each fold once, in order, in chunks, with the same partners every time.
+
+    Args:
+        data: Where the rows are.
+        rows: Row numbers, shape ``(E, N)``.
+        partners: Partners for each row, fewer where there are not so many rows.
+        generator: Source of the partners.
+    """
+
+    def __init__(
+        self, data: CrossFitDataModule, rows: Tensor, partners: int, generator: torch.Generator
+    ) -> None:
+        count = min(partners, rows.shape[1] - 1)
+        self.data, self.rows = data, rows
+        self.partners = Partners(count).partners(rows, rows.shape[1], generator)  # (E, N, K)
+        self.chunk = max(1, PAIRS_AT_ONCE // (1 + count))
+
+    def __len__(self) -> int:
+        return math.ceil(self.rows.shape[1] / self.chunk)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        chunks = zip(
+            self.rows.split(self.chunk, 1), self.partners.split(self.chunk, 1), strict=True
+        )
+        for rows, partners in chunks:
+            yield self.data.batch(rows, partners)

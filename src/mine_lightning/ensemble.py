@@ -1,0 +1,188 @@
+"""Several critics of one architecture trained as one: parameters stacked, a single pass."""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.parameter import is_lazy
+
+from mine_lightning.critics import ConcatCritic, Critic
+
+__all__ = ["CriticEnsemble"]
+
+
+class CriticEnsemble(Critic):
+    r"""E copies of a critic with different initial weights.
+
+    Parameters and buffers are stacked along a first dimension inside the critic, so their names in
+    the ``state_dict`` are the critic's own. Member e scores ``x[e]`` and ``z[e]``:
+
+    .. math:: T_e(x_e, z_e), \quad e = 1, \dots, E
+
+    A :class:`~mine_lightning.ConcatCritic` without encoders is computed by batched matrix products,
+    any other critic by :func:`torch.func.vmap`.
+
+    Args:
+        critic: The architecture; its own weights are not used.
+        members: Number E of members.
+        seed: Seed of the initial weights; by default from torch's global generator.
+
+    Raises:
+        ValueError: If ``members`` is not positive, or, at a call, the inputs do not have one entry
+            for each member.
+
+    Example:
+        >>> critics = CriticEnsemble(ConcatCritic(), members=5)
+        >>> critics(torch.randn(5, 100, 3), torch.randn(5, 100, 2)).shape
+        torch.Size([5, 100])
+        >>> critics.member(0)(torch.randn(100, 3), torch.randn(100, 2)).shape
+        torch.Size([100])
+    """
+
+    def __init__(self, critic: nn.Module, members: int = 5, seed: int | None = None) -> None:
+        super().__init__()
+        if isinstance(members, bool) or not isinstance(members, int) or members < 1:
+            raise ValueError(f"Expected `members` to be at least 1, got {members!r}.")
+        self.members = members
+        self.seeds = _seeds(members, seed)
+        self.critic = copy.deepcopy(critic)
+        self._single = [copy.deepcopy(critic)]  # a list: no submodule
+        self._stack([_initialized(critic, seed) for seed in self.seeds])
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Score pairs.
+
+        Args:
+            x: Samples for each member, shape ``(E, *, D_x)``.
+            z: Samples for each member, shape ``(E, *, D_z)``; the dimensions ``*`` broadcast.
+
+        Returns:
+            The scores, shape ``(E, *)``.
+        """
+        if len(x) != self.members or len(z) != self.members:
+            raise ValueError(
+                f"Expected x and z for each of {self.members} members along the first dimension, "
+                f"got shapes {tuple(x.shape)} and {tuple(z.shape)}."
+            )
+        if any(map(is_lazy, self.critic.parameters())):
+            self._materialize(x, z)
+        if self._is_plain():
+            return _batched_mlp(self.critic, x, z)
+        return torch.vmap(self._call, randomness="different")(self._state(), x, z)
+
+    def member(self, index: int) -> nn.Module:
+        """Return a copy of one critic, to be used alone."""
+        if not 0 <= index < self.members:
+            raise ValueError(f"Expected `index` in [0, {self.members}), got {index}.")
+        alone = copy.deepcopy(self.critic)
+        for tensor in [*alone.parameters(), *alone.buffers()]:
+            if not is_lazy(tensor):
+                tensor.data = tensor.data[index].clone()
+        return alone
+
+    def copy_members(self, source: "CriticEnsemble", chosen: Tensor) -> None:
+        """Take over the weights of some members.
+
+        Args:
+            source: An ensemble of the same shape.
+            chosen: Which members, shape ``(E,)``, bool.
+        """
+        pairs = zip(self.critic.parameters(), source.critic.parameters(), strict=True)
+        with torch.no_grad():
+            for mine, other in pairs:
+                mine[chosen] = other[chosen]
+
+    def _call(self, state: dict[str, Tensor], x: Tensor, z: Tensor) -> Tensor:
+        return functional_call(self.critic, state, (x, z))
+
+    def _state(self) -> dict[str, Tensor]:
+        return {**dict(self.critic.named_parameters()), **dict(self.critic.named_buffers())}
+
+    def _materialize(self, x: Tensor, z: Tensor) -> None:
+        """Find the input sizes from the first inputs; what is known already is kept."""
+        known = {name: value for name, value in self._state().items() if not is_lazy(value)}
+        members = [_initialized(self._single[0], seed).to(x.device) for seed in self.seeds]
+        for critic, seed, a, b in zip(members, self.seeds, x, z, strict=True):
+            with torch.no_grad(), _seeded(seed):
+                critic(a[:1], b[:1])
+        self.critic = copy.deepcopy(members[0])
+        self._stack(members)
+        for name, value in known.items():
+            _set(self.critic, name, value)
+
+    def _stack(self, members: Sequence[nn.Module]) -> None:
+        """Put the members' tensors, stacked, in the place of the template's own."""
+        names = [*dict(self.critic.named_parameters()), *dict(self.critic.named_buffers())]
+        for name in names:
+            tensors = [_get(member, name) for member in members]
+            if not is_lazy(tensors[0]):
+                stacked = torch.stack([tensor.detach() for tensor in tensors])
+                if isinstance(tensors[0], nn.Parameter):
+                    stacked = nn.Parameter(stacked, requires_grad=tensors[0].requires_grad)
+                _set(self.critic, name, stacked)
+
+    def _is_plain(self) -> bool:
+        """Whether the critic is a fully connected network on the concatenation."""
+        critic = self.critic
+        return (
+            type(critic) is ConcatCritic
+            and isinstance(critic.x_encoder, nn.Identity)
+            and isinstance(critic.z_encoder, nn.Identity)
+            and not critic.spectral_norm
+        )
+
+
+def _batched_mlp(critic: Any, x: Tensor, z: Tensor) -> Tensor:
+    """Score with the stacked weights of a :class:`ConcatCritic`; x is scored once for many z."""
+    a, b = _batched_linear(critic.x_layer, x), _batched_linear(critic.z_layer, z)
+    hidden = a + b
+    for layer in critic.head:
+        hidden = _batched_linear(layer, hidden) if isinstance(layer, nn.Linear) else layer(hidden)
+    return hidden.squeeze(-1)
+
+
+def _batched_linear(layer: nn.Module, rows: Tensor) -> Tensor:
+    """Apply stacked linear layers to rows, shape ``(E, *, D)``."""
+    flat = rows.reshape(len(rows), math.prod(rows.shape[1:-1]), rows.shape[-1])
+    weight, bias = layer.weight.mT, layer.bias
+    out = flat @ weight if bias is None else torch.baddbmm(bias.unsqueeze(1), flat, weight)
+    return out.view(*rows.shape[:-1], -1)
+
+
+def _seeds(members: int, seed: int | None) -> list[int]:
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return torch.randint(2**31, (members,), generator=generator).tolist()
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Start torch's CPU generator from a seed; restore it afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _initialized(critic: nn.Module, seed: int) -> nn.Module:
+    """Return a copy with fresh weights; layers with open input sizes stay open."""
+    critic = copy.deepcopy(critic)
+    with _seeded(seed):
+        for layer in critic.modules():
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
+    return critic
+
+
+def _get(module: nn.Module, name: str) -> Tensor:
+    path, _, leaf = name.rpartition(".")
+    return getattr(module.get_submodule(path), leaf)
+
+
+def _set(module: nn.Module, name: str, value: Tensor) -> None:
+    """Replace a parameter or a buffer by one that may have another shape."""
+    path, _, leaf = name.rpartition(".")
+    setattr(module.get_submodule(path), leaf, value)

@@ -1,0 +1,269 @@
+"""One call, one number with its uncertainty."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+from mine_lightning.config import as_plain
+from mine_lightning.crossfit import CrossFitEstimator
+from mine_lightning.data.checks import Missing, Pairs, check_pairs
+from mine_lightning.data.folds import CrossFitDataModule
+from mine_lightning.diagnostics import Evidence, diagnose, repeated_values
+from mine_lightning.ensemble import CriticEnsemble
+from mine_lightning.functional import donsker_varadhan
+from mine_lightning.readout import corrected_terms
+from mine_lightning.results import MutualInformationEstimate
+from mine_lightning.transforms import Transform
+
+__all__ = ["estimate_mutual_information"]
+
+PARTNERS = 20
+MOST_LABELS = 20
+PACKAGES = ("mine-lightning", "torch", "lightning")
+
+
+def estimate_mutual_information(
+    x: Any,
+    z: Any,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    missing: Missing = "raise",
+    x_transform: Transform | None = None,
+    z_transform: Transform | None = None,
+    max_epochs: int | None = None,
+    progress_bar: bool = True,
+    trainer: Trainer | None = None,
+    **trainer_kwargs: Any,
+) -> MutualInformationEstimate:
+    r"""Estimate the mutual information of two variables from a sample.
+
+    .. math:: I(X; Z) = \mathbb{E}\Bigl[\ln \frac{p(x, z)}{p(x) p(z)}\Bigr]
+
+    Each fold's critic is trained on the rows of the other folds, all of them in one
+    ``Trainer.fit``: a closed-form Gaussian log ratio plus a network, by the logistic loss. Every
+    row is scored by the critic that has not seen it. The estimate is the mean of the held-out value
+    and of the same value on training rows: the first is biased low, the second high.
+
+    Nothing depends on the units of the columns, and the same input and seed give the same number
+    on the same machine.
+
+    References:
+        Belghazi et al., "MINE", 2018; Chernozhukov et al., "Double/debiased machine learning",
+        2018 (cross-fitting); Song and Ermon, 2020 (bounded ratios).
+
+    Args:
+        x: Array, tensor, Series or DataFrame, shape ``(N,)`` or ``(N, ...)``. Text and categorical
+            columns and one-dimensional integer arrays of at most 20 values are labels; images are
+            flattened.
+        z: Likewise.
+        folds: Number of folds.
+        seed: Seed of the folds, the critics' weights, the order and the partners.
+        missing: What to do with rows that have missing or infinite values: "raise" an error, or
+            "drop" them and say in a warning how many they were.
+        x_transform: Invertible transform of x, fitted on training rows;
+            :class:`~mine_lightning.RankToNormal` by default.
+        z_transform: Invertible transform of z, likewise.
+        max_epochs: Largest number of epochs; by default 250,000 / N, at least 25, at most 80.
+        progress_bar: Whether to show Lightning's progress bar.
+        trainer: A Trainer to use as it is, in place of the next arguments and ``max_epochs``.
+        trainer_kwargs: Arguments of :class:`lightning.pytorch.Trainer`: loggers, callbacks,
+            devices and so on.
+
+    Returns:
+        The estimate with its interval, diagnostics and pointwise values.
+
+    Raises:
+        ValueError: If the arrays are not pairs of finite numbers or categories that vary, there
+            are too few rows, or an argument is out of range.
+
+    Example:
+        >>> x, noise = torch.randn(2, 500, 1, generator=torch.Generator().manual_seed(0))
+        >>> result = estimate_mutual_information(x, 0.8 * x + 0.6 * noise, progress_bar=False)
+        >>> abs(result.nats - 0.5108) < 0.15
+        True
+    """
+    start = time.perf_counter()
+    pairs = check_pairs(as_labels(x), as_labels(z), missing)
+    data = CrossFitDataModule(
+        pairs.x,
+        pairs.z,
+        folds=folds,
+        x_transform=x_transform,
+        z_transform=z_transform,
+        seed=seed,
+    )
+    model = CrossFitEstimator(folds=folds, seed=seed)
+    if trainer is not None and (trainer_kwargs or max_epochs is not None):
+        raise ValueError("Expected either `trainer` or arguments for one, got both.")
+    with without_remarks():
+        if trainer is None:
+            epochs = default_epochs(len(pairs.x)) if max_epochs is None else max_epochs
+            trainer = quiet_trainer(epochs, progress_bar, **trainer_kwargs)
+        trainer.fit(model, datamodule=data)
+    result = _result(pairs, len(x), data, model.to(trainer.strategy.root_device), seed)
+    object.__setattr__(result, "seconds", time.perf_counter() - start)
+    return result
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Silence Lightning's remarks on the hardware and its advertisement, not its warnings."""
+    remarks = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = remarks.level
+    remarks.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        remarks.setLevel(level)
+
+
+def default_epochs(rows: int) -> int:
+    """Return the largest number of epochs for a sample of this size."""
+    return min(80, max(25, 250_000 // rows))
+
+
+def quiet_trainer(max_epochs: int, progress_bar: bool = True, **kwargs: Any) -> Trainer:
+    """Return a Trainer that leaves no files behind and prints nothing but its progress bar."""
+    settings = {
+        "max_epochs": max_epochs,
+        "accelerator": "auto",
+        "devices": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": progress_bar,
+        "num_sanity_val_steps": 0,
+    }
+    return Trainer(**{**settings, **kwargs})
+
+
+def as_labels(values: Any) -> Any:
+    """Mark one-dimensional integers of few values, which are labels, as categories.
+
+    Example:
+        >>> as_labels(np.array([0, 1, 2, 1] * 10)).columns.tolist()
+        ['label']
+        >>> as_labels(np.array([0.5, 1.5]))
+        array([0.5, 1.5])
+    """
+    if isinstance(values, pd.DataFrame) or np.ndim(values) != 1:
+        return values
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuUS" or len(np.unique(array)) > min(MOST_LABELS, len(array) // 5):
+        return values
+    index = values.index if isinstance(values, pd.Series) else None
+    return pd.DataFrame({"label": pd.Categorical(array)}, index=index)
+
+
+class _ReadOut(NamedTuple):
+    """Scores of given rows of each fold, and the terms whose mean is the estimate."""
+
+    joint: list[Tensor]
+    marginal: list[Tensor]
+    terms: list[Tensor]
+
+    @property
+    def per_fold(self) -> Tensor:
+        return torch.stack([terms.mean() for terms in self.terms])
+
+
+def _read_out(
+    model: CrossFitEstimator, data: CrossFitDataModule, critics: CriticEnsemble, rows: list[Tensor]
+) -> _ReadOut:
+    """Score each fold's rows, of which there may be one more or less."""
+    least = min(map(len, rows))
+    lengths = [len(r) for r in rows]
+    padded = torch.stack([torch.cat([r, r[: max(lengths) - len(r)]]) for r in rows])
+    loader = data.evaluation(padded, min(PARTNERS, least - 1), seed=4)
+    scores = [scores.double().cpu() for scores in model.score_all(loader, critics)]
+    joint, marginal = ([s[:n] for s, n in zip(side, lengths, strict=True)] for side in scores)
+    both = zip(joint, marginal, strict=True)
+    return _ReadOut(joint, marginal, [corrected_terms(j, m, model.tilt) for j, m in both])
+
+
+def _result(
+    pairs: Pairs, rows: int, data: CrossFitDataModule, model: CrossFitEstimator, seed: int
+) -> MutualInformationEstimate:
+    held_rows = data.folds.held
+    train_rows = list(data.folds.train[:, : 2 * len(held_rows[0])])
+    held = _read_out(model, data, model.late, held_rows)
+    seen = _read_out(model, data, model.late, train_rows)
+    best = _read_out(model, data, model.best, held_rows)
+    held_out, in_sample = held.per_fold.mean().item(), seen.per_fold.mean().item()
+    nats = (held_out + in_sample) / 2
+    terms, used = torch.cat(held.terms), len(pairs.x)
+    error = (terms.var() / used + (0.25 * (in_sample - held_out)) ** 2).sqrt().item()
+    pointwise = np.full(rows, np.nan)
+    pointwise[pairs.kept[torch.cat(held_rows)].numpy()] = torch.cat(best.joint).numpy()
+    evidence = Evidence(
+        nats=nats,
+        standard_error=error,
+        held_out=held_out,
+        in_sample=in_sample,
+        joint=torch.cat(held.joint),
+        marginal=torch.cat(held.marginal),
+        terms=terms,
+        tilt=model.tilt,
+        epochs=len(model.learning_curve) - 1,
+        best_epoch=model.best_epoch.cpu(),
+        stopped=bool(model.done.all()),
+        repeated=repeated_values(pairs.x, pairs.x_columns)
+        | repeated_values(pairs.z, pairs.z_columns),
+    )
+    return MutualInformationEstimate(
+        nats=nats,
+        standard_error=error,
+        held_out=held_out,
+        in_sample=in_sample,
+        lower_bound=donsker_varadhan(torch.cat(best.joint), torch.cat(best.marginal)).item(),
+        per_fold=tuple(held.per_fold.tolist()),
+        pointwise=pointwise,
+        rows=used,
+        folds=len(held_rows),
+        learning_curve=torch.stack(model.learning_curve).double().numpy(),
+        validation_loss=torch.stack(model.validation_losses).double().numpy(),
+        diagnostics=diagnose(evidence),
+        seed=seed,
+        seconds=0.0,
+        settings=_settings(data, model),
+        versions={package: version(package) for package in PACKAGES},
+        critics=model.best,
+        **_plotted(pairs, rows),
+    )
+
+
+def _settings(data: CrossFitDataModule, model: CrossFitEstimator) -> dict[str, Any]:
+    names = ("learning_rate", "weight_decay", "averaging", "patience", "late_share", "tilt")
+    return {
+        "batch_size": data.batch_size,
+        "max_epochs": model.trainer.max_epochs,
+        "x_transform": _plain(data.x_transform),
+        "z_transform": _plain(data.z_transform),
+        **{name: getattr(model, name) for name in names},
+    }
+
+
+def _plain(transform: Transform | None) -> Any:
+    return "mine_lightning.RankToNormal" if transform is None else as_plain(transform)
+
+
+def _plotted(pairs: Pairs, rows: int) -> dict[str, Any]:
+    """Return the two columns, in the order of the input, where there is one on each side."""
+    sides: Sequence[Tensor] = (pairs.x, pairs.z)
+    if any(side[0].numel() != 1 for side in sides):
+        return {}
+    columns = {}
+    for name, side in zip(("x", "z"), sides, strict=True):
+        columns[name] = np.full(rows, np.nan)
+        columns[name][pairs.kept.numpy()] = side.flatten().double().numpy()
+    return columns
