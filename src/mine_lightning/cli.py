@@ -5,9 +5,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -19,6 +19,21 @@ from mine_lightning.writers import PointwiseWriter
 __all__ = ["main"]
 
 MISTAKES = (ValueError, TypeError, OSError, MisconfigurationException)
+
+
+class ConfigSaver(SaveConfigCallback):
+    """Save the configuration beside the logs; save nothing in a run without a logger."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if not trainer.loggers:
+            return
+        try:
+            super().setup(trainer, pl_module, stage)
+        except RuntimeError as error:
+            raise ValueError(
+                f"Expected a log directory without a configuration of an earlier run, got "
+                f"{trainer.log_dir}: choose another one."
+            ) from error
 
 
 class Cli(LightningCLI):
@@ -81,7 +96,7 @@ class Cli(LightningCLI):
 def main(args: ArgsType = None) -> None:
     """Run the command line.
 
-    A user's mistake ends in one line on standard error and exit status 2.
+    A user's mistake ends in one line on standard error and exit status 1.
 
     Args:
         args: Arguments; those of the process by default.
@@ -101,6 +116,7 @@ def main(args: ArgsType = None) -> None:
                 subclass_mode_data=True,
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
+                save_config_callback=ConfigSaver,
                 trainer_defaults={"logger": _logger()},
                 parser_kwargs={
                     "prog": "mine-lightning",

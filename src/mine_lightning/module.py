@@ -109,6 +109,7 @@ class MutualInformationEstimator(LightningModule):
             "all_pairs": self.all_pairs,
             "gradient_clip_val": self.gradient_clip_val,
             "minibatches_per_step": self.minibatches_per_step,
+            "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
         }
         for name in ("critic", "objective"):

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mine_lightning.data.checks import Missing, check_pairs, narrow
+from mine_lightning.data.checks import Missing, check_pairs
 from mine_lightning.data.modules import PairDataModule
 
 __all__ = ["TensorDataModule"]
@@ -62,8 +62,3 @@ class TensorDataModule(PairDataModule):
 
     def load(self) -> tuple[Tensor, Tensor]:
         return self._pairs.x, self._pairs.z
-
-    def setup(self, stage: str | None = None) -> None:
-        """Split the rows, transform them in the precision they came in, round them to float32."""
-        super().setup(stage)
-        self._x, self._z = narrow("x", self._x), narrow("z", self._z)

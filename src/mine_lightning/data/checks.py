@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
 from torch import Tensor
 
-__all__ = ["Missing", "Pairs", "as_rows", "check_pairs", "narrow"]
+__all__ = ["Missing", "Pairs", "as_rows", "check_paired", "check_pairs", "narrow"]
 
 Missing = Literal["raise", "drop"]
 
@@ -118,7 +118,7 @@ def check_pairs(x: Any, z: Any, missing: Missing = "raise") -> Pairs:
     if missing not in ("raise", "drop"):
         raise ValueError(f"Expected `missing` to be 'raise' or 'drop', got {missing!r}.")
     x_rows, z_rows = _parse("x", x), _parse("z", z)
-    _check_paired(x, z, len(x_rows.values), len(z_rows.values))
+    check_paired(x, z, len(x_rows.values), len(z_rows.values))
     kept = np.arange(len(x_rows.values))
     if missing == "drop":
         kept = _complete([x_rows, z_rows])
@@ -298,7 +298,7 @@ def _check_text(name: str, label: str, column: pd.Series) -> None:
     )
 
 
-def _check_paired(x: Any, z: Any, x_count: int, z_count: int) -> None:
+def check_paired(x: Any, z: Any, x_count: int, z_count: int) -> None:
     """Raise unless the rows of x and z belong together."""
     if x_count != z_count:
         raise ValueError(
