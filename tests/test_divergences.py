@@ -14,7 +14,7 @@ from mine_lightning import divergences
 from mine_lightning.divergences import Divergence, Pearson, SquaredHellinger
 from mine_lightning.functional import f_divergence
 from mine_lightning.objectives import DivergenceBound, FDivergence
-from normal_pair import Plane, mutual_information, optimal_log_ratios
+from normal_pair import Plane, held_out, mutual_information, optimal_log_ratios, train
 from objective_cases import ACTIVATIONS, CONJUGATES, MEMBERS
 
 members = pytest.mark.parametrize("member", MEMBERS)

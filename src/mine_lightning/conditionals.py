@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
-from mine_lightning.critics import ACTIVATIONS, Critic, mlp
+from mine_lightning.critics import Critic
 from mine_lightning.functional import widen
+from mine_lightning.layers import activation_layer, mlp
 
 __all__ = ["ConditionalCategorical", "ConditionalGaussian"]
 
@@ -158,4 +159,4 @@ def encode(hidden_features: Sequence[int], activation: str) -> nn.Module:
     if len(hidden_features) == 0:
         raise ValueError("Expected `hidden_features` to hold at least one width, got none.")
     *rest, last = hidden_features
-    return nn.Sequential(mlp(rest, last, activation), ACTIVATIONS[activation]())
+    return nn.Sequential(mlp(rest, last, activation), activation_layer(activation))
