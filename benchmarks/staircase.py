@@ -251,6 +251,12 @@ def show(rows: list[dict[str, Any]]) -> None:
         print(line + (f"{row['not_finite']:5}" if row["not_finite"] else ""))
 
 
+def panel_line(row: dict[str, Any]) -> tuple[str, str, str]:
+    """Return the line of panels that a row is drawn in."""
+    pooled = row["estimator"].endswith("pooled")
+    return row["data"], row["critic"], f"{WINDOW} batches" if pooled else "one batch"
+
+
 def draw(found: list[tuple[dict[str, Any], Tensor]], path: Path) -> None:
     """Draw one panel for each estimator: its estimates by step, and the truth as stairs."""
     import matplotlib as mpl
@@ -258,27 +264,23 @@ def draw(found: list[tuple[dict[str, Any], Tensor]], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    names = [name for name in ESTIMATORS if any(row["estimator"] == name for row, _ in found)]
-    lines = sorted({(row["data"], row["critic"]) for row, _ in found})
+    names = [name for name in ESTIMATORS if not name.endswith("pooled")]
+    lines = sorted({panel_line(row) for row, _ in found})
+    size = (1.9 * len(names), 2.2 * len(lines))
     figure, axes = plt.subplots(
-        len(lines),
-        len(names),
-        figsize=(2.2 * len(names), 2.4 * len(lines)),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
+        len(lines), len(names), figsize=size, sharex=True, sharey=True, squeeze=False
     )
     for row, values in found:
-        line = lines.index((row["data"], row["critic"]))
-        axis = axes[line, names.index(row["estimator"])]
+        name = row["estimator"].removesuffix(" pooled")
+        axis = axes[lines.index(panel_line(row)), names.index(name)]
         end = STEPS * (BITS.index(row["true_mi_bits"]) + 1)
         axis.plot(range(end - len(values), end), values, linewidth=0.3, color="C0")
     edges = [STEPS * level for level in range(len(BITS) + 1)]
-    for (data, critic), panels in zip(lines, axes, strict=True):
-        panels[0].set_ylabel(f"{data}, {critic}\nbits")
+    for line, panels in zip(lines, axes, strict=True):
+        panels[0].set_ylabel("\n".join(line) + "\nbits")
         for name, axis in zip(names, panels, strict=True):
             axis.stairs(BITS, edges, baseline=None, color="black", linewidth=1)
-            axis.set(title=name, ylim=(0, 14), xlim=(0, edges[-1]))
+            axis.set(title=name, ylim=(0, 14), xlim=(0, edges[-1]), xticks=edges[1::2])
     for axis in axes[-1]:
         axis.set_xlabel("step")
     figure.tight_layout()
