@@ -2,6 +2,10 @@
 
 from importlib.metadata import version
 
+from mine_lightning.conditional import (
+    ConditionalEstimate,
+    estimate_conditional_mutual_information,
+)
 from mine_lightning.critics import BilinearCritic, ConcatCritic, Critic, SeparableCritic
 from mine_lightning.data import (
     CyclicShift,
@@ -18,6 +22,7 @@ from mine_lightning.data import (
 )
 from mine_lightning.ensemble import CriticEnsemble
 from mine_lightning.estimate import estimate_mutual_information
+from mine_lightning.matrix import MutualInformationMatrix, mutual_information_matrix
 from mine_lightning.metrics import (
     EffectiveSampleSize,
     LogPartition,
@@ -38,6 +43,7 @@ __all__ = [
     "NWJ",
     "BilinearCritic",
     "ConcatCritic",
+    "ConditionalEstimate",
     "Critic",
     "CriticEnsemble",
     "CyclicShift",
@@ -54,6 +60,7 @@ __all__ = [
     "MutualInformation",
     "MutualInformationEstimate",
     "MutualInformationEstimator",
+    "MutualInformationMatrix",
     "MutualInformationStandardError",
     "Objective",
     "PairDataModule",
@@ -66,6 +73,8 @@ __all__ = [
     "TableDataModule",
     "TensorDataModule",
     "Transform",
+    "estimate_conditional_mutual_information",
     "estimate_mutual_information",
     "mutual_information",
+    "mutual_information_matrix",
 ]

@@ -69,7 +69,7 @@ class CrossFitEstimator(LightningModule):
         weight_decay: float = 1e-2,
         warmup_steps: int = 20,
         averaging: float = 0.99,
-        patience: int = 5,
+        patience: int = 8,
         late_share: float = 0.5,
         tilt: float = 2.0,
         minibatches_per_step: int = 16,
@@ -153,7 +153,8 @@ class CrossFitEstimator(LightningModule):
 
     def _optimize(self, batch: dict[str, Any]) -> Tensor:
         """Take one optimizer step; return the mean loss over the folds from before it."""
-        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        optimizer: Any = self.optimizers()
+        scheduler: Any = self.lr_schedulers()
         losses = self._losses(*self.score(batch))
         optimizer.zero_grad()
         self.manual_backward(losses.sum())

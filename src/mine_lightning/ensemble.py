@@ -80,7 +80,7 @@ class CriticEnsemble(Critic):
         if not 0 <= index < self.members:
             raise ValueError(f"Expected `index` in [0, {self.members}), got {index}.")
         alone = copy.deepcopy(self.critic)
-        for tensor in [*alone.parameters(), *alone.buffers()]:
+        for tensor in (*alone.parameters(), *alone.buffers()):
             if not is_lazy(tensor):
                 tensor.data = tensor.data[index].clone()
         return alone
@@ -146,7 +146,7 @@ def _batched_mlp(critic: Any, x: Tensor, z: Tensor) -> Tensor:
     return hidden.squeeze(-1)
 
 
-def _batched_linear(layer: nn.Module, rows: Tensor) -> Tensor:
+def _batched_linear(layer: Any, rows: Tensor) -> Tensor:
     """Apply stacked linear layers to rows, shape ``(E, *, D)``."""
     flat = rows.reshape(len(rows), math.prod(rows.shape[1:-1]), rows.shape[-1])
     weight, bias = layer.weight.mT, layer.bias

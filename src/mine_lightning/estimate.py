@@ -27,7 +27,9 @@ from mine_lightning.transforms import Transform
 __all__ = ["estimate_mutual_information"]
 
 PARTNERS = 20
+GAP_SHARE = 0.35  # of the gap between in-sample and held-out value, taken as an error
 MOST_LABELS = 20
+MOST_NAMED = 50
 PACKAGES = ("mine-lightning", "torch", "lightning")
 
 
@@ -202,7 +204,7 @@ def _result(
     held_out, in_sample = held.per_fold.mean().item(), seen.per_fold.mean().item()
     nats = (held_out + in_sample) / 2
     terms, used = torch.cat(held.terms), len(pairs.x)
-    error = (terms.var() / used + (0.25 * (in_sample - held_out)) ** 2).sqrt().item()
+    error = (terms.var() / used + (GAP_SHARE * (in_sample - held_out)) ** 2).sqrt().item()
     pointwise = np.full(rows, np.nan)
     pointwise[pairs.kept[torch.cat(held_rows)].numpy()] = torch.cat(best.joint).numpy()
     evidence = Evidence(
@@ -228,6 +230,7 @@ def _result(
         lower_bound=donsker_varadhan(torch.cat(best.joint), torch.cat(best.marginal)).item(),
         per_fold=tuple(held.per_fold.tolist()),
         pointwise=pointwise,
+        terms=terms[torch.cat(held_rows).argsort()].numpy(),
         rows=used,
         folds=len(held_rows),
         learning_curve=torch.stack(model.learning_curve).double().numpy(),
@@ -235,7 +238,7 @@ def _result(
         diagnostics=diagnose(evidence),
         seed=seed,
         seconds=0.0,
-        settings=_settings(data, model),
+        settings={**_settings(data, model), **_columns(pairs)},
         versions={package: version(package) for package in PACKAGES},
         critics=model.best,
         **_plotted(pairs, rows),
@@ -251,6 +254,12 @@ def _settings(data: CrossFitDataModule, model: CrossFitEstimator) -> dict[str, A
         "z_transform": _plain(data.z_transform),
         **{name: getattr(model, name) for name in names},
     }
+
+
+def _columns(pairs: Pairs) -> dict[str, list[str]]:
+    """Name the columns, unless they are as many as the pixels of an image."""
+    sides = {"x_columns": pairs.x_columns, "z_columns": pairs.z_columns}
+    return {side: names for side, names in sides.items() if len(names) <= MOST_NAMED}
 
 
 def _plain(transform: Transform | None) -> Any:

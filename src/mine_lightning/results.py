@@ -15,16 +15,52 @@ from torch import nn
 
 from mine_lightning.files import check_output, written_whole
 
-__all__ = ["MutualInformationEstimate"]
+__all__ = ["MutualInformationEstimate", "Quantity"]
 
 Array = NDArray[np.float64]
-ARRAYS = ("pointwise", "learning_curve", "validation_loss", "x", "z")
+ARRAYS = ("pointwise", "terms", "learning_curve", "validation_loss", "x", "z")
 UNSTORED = ("critics",)
 UNCOMPARED = ("critics", "seconds", "versions")
 
 
+class Quantity:
+    """A number of nats with a standard error."""
+
+    nats: float
+    standard_error: float
+    rows: int
+    folds: int
+    seconds: float
+
+    @property
+    def bits(self) -> float:
+        """The estimate in bits."""
+        return self.nats / math.log(2)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the confidence interval (low, high) in nats.
+
+        Raises:
+            ValueError: If ``level`` is not in (0, 1).
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"Expected `level` to be in (0, 1), got {level}.")
+        half = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error
+        return self.nats - half, self.nats + half
+
+    def __str__(self) -> str:
+        low, high = self.interval()
+        return (
+            f"{self.nats:.3f} nats ({self.bits:.3f} bits), 95 % interval [{low:.3f}, {high:.3f}], "
+            f"{self.rows:,} rows, {self.folds} folds, {self.seconds:.1f} s"
+        )
+
+    def __float__(self) -> float:
+        return self.nats
+
+
 @dataclass(frozen=True, eq=False)
-class MutualInformationEstimate:
+class MutualInformationEstimate(Quantity):
     """An estimate of mutual information from a sample, in nats.
 
     Two results are equal if all their numbers are, whatever their duration, their versions and
@@ -40,6 +76,8 @@ class MutualInformationEstimate:
         per_fold: The held-out estimate of each fold.
         pointwise: Pointwise mutual information of each row of the input, held out; nan for rows
             that were dropped as missing. Shape ``(N,)``.
+        terms: The held-out terms whose mean is ``held_out`` (up to the sizes of the folds), in the
+            order of the rows used. Their spread makes the standard error.
         rows: Number of rows used.
         folds: Number of folds.
         learning_curve: The estimate of each fold on its validation rows before the first epoch and
@@ -71,6 +109,7 @@ class MutualInformationEstimate:
     lower_bound: float
     per_fold: tuple[float, ...]
     pointwise: Array = field(repr=False)
+    terms: Array = field(repr=False)
     rows: int
     folds: int
     learning_curve: Array = field(repr=False)
@@ -83,32 +122,6 @@ class MutualInformationEstimate:
     x: Array | None = field(default=None, repr=False)
     z: Array | None = field(default=None, repr=False)
     critics: nn.Module | None = field(default=None, repr=False)
-
-    @property
-    def bits(self) -> float:
-        """The estimate in bits."""
-        return self.nats / math.log(2)
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the confidence interval (low, high) in nats.
-
-        Raises:
-            ValueError: If ``level`` is not in (0, 1).
-        """
-        if not 0 < level < 1:
-            raise ValueError(f"Expected `level` to be in (0, 1), got {level}.")
-        half = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error
-        return self.nats - half, self.nats + half
-
-    def __str__(self) -> str:
-        low, high = self.interval()
-        return (
-            f"{self.nats:.3f} nats ({self.bits:.3f} bits), 95 % interval [{low:.3f}, {high:.3f}], "
-            f"{self.rows:,} rows, {self.folds} folds, {self.seconds:.1f} s"
-        )
-
-    def __float__(self) -> float:
-        return self.nats
 
     def summary(self) -> str:
         """Return the result for a person: the numbers, and what speaks against them."""
@@ -204,7 +217,7 @@ class MutualInformationEstimate:
         Args:
             figure: Where to draw; a new figure by default.
         """
-        scatter = self.x is not None and self.z is not None
+        scatter = self.x is not None
         if figure is None:
             figure = Figure(figsize=(9 if scatter else 5, 4), layout="constrained")
         axes = figure.subplots(1, 1 + scatter, squeeze=False)[0]
@@ -225,8 +238,9 @@ class MutualInformationEstimate:
 
     def _plot_samples(self, figure: Figure, axes: Axes) -> None:
         largest = float(np.nanquantile(np.abs(self.pointwise), 0.99)) or 1.0
+        x, z = np.asarray(self.x), np.asarray(self.z)
         points = axes.scatter(
-            self.x, self.z, c=self.pointwise, s=4, cmap="coolwarm", vmin=-largest, vmax=largest
+            x, z, c=self.pointwise, s=4, cmap="coolwarm", vmin=-largest, vmax=largest
         )
         figure.colorbar(points, ax=axes, label="pointwise mutual information (nats)")
         axes.set(xlabel="x", ylabel="z")
