@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -66,10 +67,30 @@ class Objective(Configurable, nn.Module):
             ValueError: If a shape is another one.
             FloatingPointError: If the estimate is not finite.
         """
+        return self.pooled_estimate([(joint, marginal)])
+
+    def pooled_estimate(self, batches: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Compute the estimate from the scores of several batches, pooled and not averaged.
+
+        Args:
+            batches: ``joint`` and ``marginal`` of each batch, as for :meth:`estimate`. They are
+                not put together first: objectives over all pairs of a batch keep to the batch.
+
+        Returns:
+            The estimate in nats, shape ``()``.
+
+        Raises:
+            ValueError: If a shape is another one.
+            FloatingPointError: If the estimate is not finite.
+        """
+        rows, logs = zip(*(self._reduced(*scores) for scores in batches), strict=True)
+        log_mean = None if logs[0] is None else log_mean_exp(torch.cat(logs))
+        return self.check_finite(self.value(torch.cat(rows).mean(), log_mean))
+
+    def _reduced(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the terms of a batch, both ``(N,)``."""
         rows, logs = self.terms(*check_scores(joint, marginal))
-        return self.check_finite(
-            self.value(rows.mean(), None if logs is None else log_mean_exp(logs))
-        )
+        return rows, None if logs is None else log_mean_exp(logs.reshape(len(rows), -1), dim=1)
 
     def check_finite(self, value: Tensor, name: str = "estimate") -> Tensor:
         """Return the value if it is finite.
