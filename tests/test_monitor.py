@@ -46,7 +46,9 @@ def trainer(tmp_path, *callbacks, **options):
 
 
 def monitor(x="generator:output", z="generator:input", **options):
-    return MutualInformationMonitor(x, z, **{"window": 5, "partners": 3} | options)
+    return MutualInformationMonitor(
+        x, z, **{"window": 5, "partners": 3, "every_n_steps": 1} | options
+    )
 
 
 def same(a, b):
@@ -187,7 +189,7 @@ def test_calls_choose_what_counts(calls, rows, tmp_path, monkeypatch):
 def test_only_calls_of_training_steps_are_captured(tmp_path, monkeypatch):
     attached = monitor(calls="all")
     rows = []
-    monkeypatch.setattr(attached.learner, "update", lambda x, z: rows.append(len(z)))
+    monkeypatch.setattr(attached.learner, "update", lambda x, z: rows.append(len(z)) or True)
     trainer(tmp_path, attached, max_epochs=1).fit(ReturnsNothing(), loader(), loader(shuffle=False))
     assert rows == [16] * 6
 
@@ -215,6 +217,22 @@ def test_alternating_hosts_do_not_warn(tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*saw no call.*")
         trainer(tmp_path, monitor(patience=3)).fit(host(), loader())
+
+
+def test_a_resting_monitor_waits_for_the_next_call_of_an_alternating_host(tmp_path):
+    host = next(h for h in TAPS if h.__name__ == "Alternates")
+    attached = monitor(every_n_steps=4)
+    trainer(tmp_path, attached).fit(host(), loader())
+    assert attached.learner.state_dict()["updates"] == 3  # of the calls in batches 0, 3, 6, 9
+
+
+def test_images_go_through_a_convolutional_encoder(tmp_path):
+    def image(trainer, pl_module, outputs, batch):
+        return batch[0].view(-1, 1, 2, 2)
+
+    attached = monitor(image, "generator:input")
+    trainer(tmp_path, attached, max_epochs=1).fit(ReturnsNothing(), loader())
+    assert attached.learner.state_dict()["x_shape"] == [1, 2, 2]
 
 
 def test_x_and_z_of_different_lengths_raise(tmp_path):

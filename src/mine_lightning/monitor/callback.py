@@ -52,12 +52,14 @@ class MutualInformationMonitor(Callback):
         z: Where z comes from.
         name: Name of the curve; has to differ between monitors of one Trainer.
         critic: Critic ``critic(x, z) -> scores`` of which a copy is trained; by default
-            :class:`~mine_lightning.ConcatCritic` on flattened inputs.
+            :class:`~mine_lightning.ConcatCritic` on vectors, with a convolutional encoder where
+            rows are images. Let x be the image: it is encoded once, z once for each partner.
         objective: What to train on and to report; :class:`~mine_lightning.MINE` by default.
         optimizer: Makes the critic's optimizer from its parameters; Adam by default.
         calls: Which calls of a submodule in one step count: the first, the last, or all of them,
             one below the other.
-        every_n_steps: Capture every n-th training batch.
+        every_n_steps: Rest until the n-th training batch after a captured one, then listen until
+            there is a pair: hosts that alternate between networks are followed too.
         steps_per_batch: Optimizer steps of the critic for each captured batch.
         partners: Partners from the same batch for each row.
         window: Captured steps whose scores the estimate pools.
@@ -86,7 +88,7 @@ class MutualInformationMonitor(Callback):
         objective: Objective | None = None,
         optimizer: Callable[..., Optimizer] | None = None,
         calls: Calls = "first",
-        every_n_steps: int = 1,
+        every_n_steps: int = 4,
         steps_per_batch: int = 1,
         partners: int = 8,
         window: int = 100,
@@ -112,7 +114,7 @@ class MutualInformationMonitor(Callback):
         self._state_key = self._generate_state_key(name=name)
         self._recorders: dict[str, Recorder] = {}
         self._handles: list[RemovableHandle] = []
-        self._batches = self._empty = 0
+        self._batches = self._wait = self._empty = 0
         self._resumed = False
 
     @property
@@ -124,10 +126,10 @@ class MutualInformationMonitor(Callback):
         return self.learner.compute()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"batches": self._batches, "learner": self.learner.state_dict()}
+        return {"batches": self._batches, "wait": self._wait, "learner": self.learner.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._batches = state_dict["batches"]
+        self._batches, self._wait = state_dict["batches"], state_dict["wait"]
         self.learner.load_state_dict(state_dict["learner"])
         self._resumed = True
 
@@ -135,7 +137,7 @@ class MutualInformationMonitor(Callback):
         """Attach; begin anew unless the run itself continues."""
         if trainer.global_step == 0 and not self._resumed:
             self.learner.reset()
-            self._batches = 0
+            self._batches = self._wait = 0
         self._resumed, self._empty = False, 0
         self._detach()
         for which, tap in self.taps.items():
@@ -150,7 +152,8 @@ class MutualInformationMonitor(Callback):
     ) -> None:
         """Listen to the submodules, and copy what is tapped of the batch before the step."""
         self._captured: dict[str, Tensor | None] = {}
-        self._active = self._batches % self.every_n_steps == 0
+        self._active = self._wait == 0
+        self._wait = max(0, self._wait - 1)
         self._batches += 1
         if not self._active:
             return
@@ -208,7 +211,8 @@ class MutualInformationMonitor(Callback):
                 "submodule, or give a function (trainer, pl_module, outputs, batch) -> Tensor.",
                 stacklevel=2,
             )
-        self.learner.update(self._captured["x"], self._captured["z"])
+        if self.learner.update(self._captured["x"], self._captured["z"]):
+            self._wait = self.every_n_steps - 1
 
     @staticmethod
     def _logs(trainer: Trainer) -> bool:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mine_lightning.critics import BilinearCritic, ConcatCritic
+from mine_lightning.critics import ConcatCritic, Critic
+from mine_lightning.encoders import ConvEncoder, Encoder
 from mine_lightning.metrics import _mutual_information_compute, _standard_error_compute
 from mine_lightning.monitor.isolation import isolated
 from mine_lightning.monitor.network import Batch, Network, Shape, pool
@@ -41,7 +42,9 @@ class MutualInformationLearner:
 
     Args:
         critic: Statistics network ``critic(x, z) -> scores``; by default
-            :class:`~mine_lightning.ConcatCritic` on flattened inputs. The learner trains a copy.
+            :class:`~mine_lightning.ConcatCritic` on vectors, with a
+            :class:`~mine_lightning.encoders.ConvEncoder` where rows are images. The learner
+            trains a copy.
         objective: What to train on and to report; :class:`~mine_lightning.MINE` by default. The
             learner trains a copy.
         optimizer: Makes the optimizer from the parameters; Adam by
@@ -170,13 +173,19 @@ class MutualInformationLearner:
                 "Expected x and z to have the same number of rows, "
                 f"got {tuple(x.shape)} and {tuple(z.shape)}."
             )
-        x, z = (self._laid_out(rows.detach().to(torch.float32)) for rows in (x, z))
+        x, z = self._laid_out(x, "x"), self._laid_out(z, "z")
         finite = bool(x.isfinite().all() & z.isfinite().all())
         return (x, z) if len(x) >= 2 and finite else (None, None)
 
-    def _laid_out(self, rows: Tensor) -> Tensor:
+    def _laid_out(self, rows: Tensor, which: str) -> Tensor:
+        """Return rows in float32: images as they are if there is an encoder, or else flat."""
+        rows = rows.detach().to(torch.float32)
         rows = rows.clone() if rows.is_inference() else rows
-        flat = self.critic is None or isinstance(self.critic, (ConcatCritic, BilinearCritic))
+        if self.critic is None:
+            flat = rows.ndim != 4
+        else:
+            encoder = getattr(self.critic, f"{which}_encoder", None)
+            flat = isinstance(self.critic, Critic) and not isinstance(encoder, Encoder)
         return rows.reshape(len(rows), -1) if flat or rows.ndim == 1 else rows
 
     def _build(self, x: Tensor | None, z: Tensor | None, processes: Processes) -> Network:
@@ -192,7 +201,7 @@ class MutualInformationLearner:
                 )
         torch.default_generator.manual_seed(self.seed)
         network = Network(
-            ConcatCritic() if self.critic is None else copy.deepcopy(self.critic),
+            default_critic(*shapes) if self.critic is None else copy.deepcopy(self.critic),
             MINE() if self.objective is None else copy.deepcopy(self.objective),
             *shapes,
             processes.device or (torch.device("cpu") if x is None else x.device),
@@ -226,3 +235,9 @@ def check_at_least(name: str, value: int, least: int) -> None:
     """Raise unless an argument is an integer of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"Expected `{name}` to be an integer of at least {least}, got {value}.")
+
+
+def default_critic(x_shape: Shape, z_shape: Shape) -> Critic:
+    """Return a critic for rows of these shapes, convolutional for images ``(C, H, W)``."""
+    encoders = [ConvEncoder() if len(shape) == 3 else None for shape in (x_shape, z_shape)]
+    return ConcatCritic(x_encoder=encoders[0], z_encoder=encoders[1])

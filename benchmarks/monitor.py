@@ -1,0 +1,89 @@
+"""What the monitor costs: step time of the digits GAN with it over without it.
+
+    python benchmarks/monitor.py --steps 200 --rounds 5
+
+Rounds alternate between all settings in one process; the figure is the median of the rounds' ratios
+to the round without a monitor.
+"""
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from mine_lightning.demos import GAN, DigitImages
+from mine_lightning.monitor import MutualInformationMonitor
+
+SETTINGS: dict[str, dict[str, Any] | None] = {
+    "no monitor": None,
+    "default": {},
+    "every_n_steps=1": {"every_n_steps": 1},
+    "every_n_steps=16": {"every_n_steps": 16},
+    "steps_per_batch=4": {"steps_per_batch": 4},
+    "partners=1": {"partners": 1},
+    "partners=32": {"partners": 32},
+    "window=1000": {"window": 1000},
+    "replay=1024": {"replay": 1024},
+    "calls='all'": {"calls": "all"},
+}
+
+
+class Clock(pl.Callback):
+    """The time between the end of the warm-up and the last step."""
+
+    def __init__(self, warm_up: int) -> None:
+        self.warm_up, self.steps, self.seconds = warm_up, 0, 0.0
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        self.steps += 1
+        if self.steps == self.warm_up:
+            self.start = time.perf_counter()
+
+    def on_train_end(self, *args: Any) -> None:
+        self.seconds = (time.perf_counter() - self.start) / (self.steps - self.warm_up + 1)
+
+
+def step_time(options: dict[str, Any] | None, steps: int) -> float:
+    """Return seconds for each step of the host."""
+    pl.seed_everything(0, verbose=False)
+    callbacks: list[pl.Callback] = [clock := Clock(steps // 10)]
+    if options is not None:
+        taps = {"x": "generator:output", "z": "generator:input[code]"}
+        callbacks.append(MutualInformationMonitor(**taps, **options))
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_steps=2 * steps,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    host = GAN(sample_shape=(1, 8, 8), codes=10, noise_dim=54, hidden_features=(256, 256), lr=2e-4)
+    trainer.fit(host, DigitImages())
+    return clock.seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--settings", nargs="+", default=list(SETTINGS))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    ratios: dict[str, list[float]] = {name: [] for name in options.settings}
+    for _ in range(options.rounds):
+        times = {name: step_time(SETTINGS[name], options.steps) for name in options.settings}
+        for name, seconds in times.items():
+            ratios[name].append(seconds / times["no monitor"])
+    print(f"host step without monitor: {1000 * times['no monitor']:.2f} ms in the last round")
+    for name, values in ratios.items():
+        print(f"{name:20} x {statistics.median(values):.2f}  (rounds {min(values):.2f} to "
+              f"{max(values):.2f})")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
