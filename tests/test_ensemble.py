@@ -92,11 +92,11 @@ def test_names_are_the_critics_own_and_a_fresh_ensemble_loads_them() -> None:
 
 
 def test_global_randomness_is_left_alone() -> None:
-    x, z, _ = rows()
+    (x, z, _), critic = rows(), ConcatCritic()
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    CriticEnsemble(ConcatCritic(), 3, seed=5)(x, z)
+    CriticEnsemble(critic, 3, seed=5)(x, z)
     assert torch.equal(torch.rand(1), expected)
 
 
