@@ -58,6 +58,7 @@ def test_fit_ends_with_a_readable_table(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"tensorboard --logdir {tmp_path}" in lines[6]
 
 
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_a_run_is_validated_tested_and_predicted_from_its_own_config(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -16,6 +16,7 @@ from mine_lightning.data.samplers import MarginalSampler
 __all__ = ["Batch", "DrawLoader", "EvaluationLoader", "TrainingLoader"]
 
 Batch = dict[str, Any]
+BLOCK_VALUES = 2**22
 
 
 def spawn_generator(*seeds: int) -> torch.Generator:
@@ -97,12 +98,19 @@ class TrainingLoader(EpochLoader):
         order = torch.randperm(len(self.x), generator=spawn_generator(self.seed, epoch))
         mine = order[self.rank :: self.world_size][: self.batches * self.batch_size]
         generator = spawn_generator(self.seed, epoch, 1 + self.rank)
-        for rows in mine.view(-1, self.batch_size).split(self.stack):
+        for rows in mine.view(-1, self.batch_size).split(self._block()):
             partners = self.sampler.partners(rows, len(self.x), generator)
-            yield [
+            batches = [
                 {"joint": (x, z), "marginal": apart}
                 for x, z, apart in zip(self.x[rows], self.z[rows], self.z[partners], strict=True)
             ]
+            for first in range(0, len(batches), self.stack):
+                yield batches[first : first + self.stack]
+
+    def _block(self) -> int:
+        """Return how many minibatches to gather at once: whole stacks, of bounded size."""
+        values = self.batch_size * (self.x[0].numel() + 2 * self.z[0].numel())
+        return self.stack * max(1, min(64, BLOCK_VALUES // values) // self.stack)
 
 
 class DrawLoader(EpochLoader):
