@@ -6,6 +6,7 @@ from mine_lightning.conditional import (
     ConditionalEstimate,
     estimate_conditional_mutual_information,
 )
+from mine_lightning.conditionals import ConditionalCategorical, ConditionalGaussian
 from mine_lightning.critics import BilinearCritic, ConcatCritic, Critic, SeparableCritic
 from mine_lightning.data import (
     CyclicShift,
@@ -20,8 +21,19 @@ from mine_lightning.data import (
     TableDataModule,
     TensorDataModule,
 )
+from mine_lightning.divergences import (
+    GAN,
+    Divergence,
+    JensenShannon,
+    KullbackLeibler,
+    Pearson,
+    ReverseKL,
+    SquaredHellinger,
+)
+from mine_lightning.encoders import ConvEncoder, EmbeddingEncoder, Encoder, SequenceEncoder
 from mine_lightning.ensemble import CriticEnsemble
 from mine_lightning.estimate import estimate_mutual_information
+from mine_lightning.gradients import add_clipped_gradients, clip_to_host
 from mine_lightning.matrix import MutualInformationMatrix, mutual_information_matrix
 from mine_lightning.metrics import (
     EffectiveSampleSize,
@@ -31,7 +43,24 @@ from mine_lightning.metrics import (
     mutual_information,
 )
 from mine_lightning.module import MutualInformationEstimator
-from mine_lightning.objectives import MINE, NWJ, DonskerVaradhan, InfoNCE, Objective
+from mine_lightning.monitor import MutualInformationLearner, MutualInformationMonitor
+from mine_lightning.objectives import (
+    CLUB,
+    MINE,
+    NWJ,
+    SMILE,
+    TUBA,
+    DivergenceBound,
+    DonskerVaradhan,
+    FDivergence,
+    InfoNCE,
+    InterpolatedBound,
+    JensenShannonNWJ,
+    LearnableBaseline,
+    LeaveOneOut,
+    MovingAverageBaseline,
+    Objective,
+)
 from mine_lightning.results import MutualInformationEstimate
 from mine_lightning.transforms import Identity, RankToNormal, Standardize, Transform
 from mine_lightning.writers import PointwiseWriter
@@ -39,40 +68,67 @@ from mine_lightning.writers import PointwiseWriter
 __version__ = version("mine-lightning")
 
 __all__ = [
+    "CLUB",
+    "GAN",
     "MINE",
     "NWJ",
+    "SMILE",
+    "TUBA",
     "BilinearCritic",
     "ConcatCritic",
+    "ConditionalCategorical",
     "ConditionalEstimate",
+    "ConditionalGaussian",
+    "ConvEncoder",
     "Critic",
     "CriticEnsemble",
     "CyclicShift",
     "Derangement",
     "DigitsDataModule",
+    "Divergence",
+    "DivergenceBound",
     "DonskerVaradhan",
     "EffectiveSampleSize",
+    "EmbeddingEncoder",
+    "Encoder",
+    "FDivergence",
     "GaussianDataModule",
     "Identity",
     "IndependentDraw",
     "InfoNCE",
+    "InterpolatedBound",
+    "JensenShannon",
+    "JensenShannonNWJ",
+    "KullbackLeibler",
+    "LearnableBaseline",
+    "LeaveOneOut",
     "LogPartition",
     "MarginalSampler",
+    "MovingAverageBaseline",
     "MutualInformation",
     "MutualInformationEstimate",
     "MutualInformationEstimator",
+    "MutualInformationLearner",
     "MutualInformationMatrix",
+    "MutualInformationMonitor",
     "MutualInformationStandardError",
     "Objective",
     "PairDataModule",
     "Partners",
+    "Pearson",
     "PointwiseWriter",
     "RankToNormal",
+    "ReverseKL",
     "SeparableCritic",
+    "SequenceEncoder",
+    "SquaredHellinger",
     "Standardize",
     "SyntheticDataModule",
     "TableDataModule",
     "TensorDataModule",
     "Transform",
+    "add_clipped_gradients",
+    "clip_to_host",
     "estimate_conditional_mutual_information",
     "estimate_mutual_information",
     "mutual_information",

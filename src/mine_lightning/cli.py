@@ -54,7 +54,8 @@ class Cli(LightningCLI):
 
     def before_predict(self) -> None:
         if self.output is not None:
-            self.trainer.callbacks.append(PointwiseWriter(self.output))  # type: ignore[attr-defined]
+            trainer: Any = self.trainer
+            trainer.callbacks.append(PointwiseWriter(self.output))
 
     def before_fit(self) -> None:
         if self.output is not None:
@@ -68,7 +69,8 @@ class Cli(LightningCLI):
         return self.config[self.subcommand].output
 
     def after_fit(self) -> None:
-        if isinstance(self.model, MutualInformationEstimator) and not self.trainer.fast_dev_run:
+        trainer: Any = self.trainer
+        if isinstance(self.model, MutualInformationEstimator) and not trainer.fast_dev_run:
             print(self._report())
 
     def _report(self) -> str:

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from mine_lightning.config import Configurable, as_plain
 from mine_lightning.critics import ConcatCritic, score_pairs
@@ -93,7 +93,7 @@ class MutualInformationEstimator(LightningModule):
         self.save_hyperparameters(self._plain_arguments())
 
     def _metrics(self, prefix: str) -> MetricCollection:
-        metrics = {
+        metrics: dict[str, Metric | MetricCollection] = {
             "mi": MutualInformation(self.objective),
             "mi_standard_error": MutualInformationStandardError(self.objective),
         }
@@ -105,7 +105,7 @@ class MutualInformationEstimator(LightningModule):
         Arguments that no configuration can name, such as a module defined elsewhere, are left out
         and have to be given to ``load_from_checkpoint`` again.
         """
-        plain = {
+        plain: dict[str, Any] = {
             "all_pairs": self.all_pairs,
             "gradient_clip_val": self.gradient_clip_val,
             "minibatches_per_step": self.minibatches_per_step,
@@ -164,12 +164,9 @@ class MutualInformationEstimator(LightningModule):
             self.scores(batch[0] if isinstance(batch, list) else batch)
 
     def configure_callbacks(self) -> list[Callback]:
-        attached = any(isinstance(callback, Dashboard) for callback in self._callbacks())
+        trainer: Any = self.trainer
+        attached = any(isinstance(callback, Dashboard) for callback in trainer.callbacks)
         return [] if attached else [Dashboard()]
-
-    def _callbacks(self) -> list[Callback]:
-        """Return the Trainer's callbacks."""
-        return self.trainer.callbacks  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.parameters())
@@ -191,7 +188,8 @@ class MutualInformationEstimator(LightningModule):
                 "train/mi": self.objective.estimate(torch.cat(joint), torch.cat(marginal)),
             }
         self.log_dict(values, prog_bar=True, logger=False)
-        every = self.trainer.log_every_n_steps
+        trainer: Any = self.trainer
+        every = trainer.log_every_n_steps
         if every and self.global_step // every > before // every:
             for logger in self.loggers:
                 logger.log_metrics(

@@ -1,5 +1,7 @@
 """DataModules: pairs of rows in, batches of joint and marginal pairs out."""
 
+from typing import Any
+
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
@@ -212,7 +214,7 @@ class SyntheticDataModule(PairDataModule):
         rows: int | None = 10_000,
         batches_per_epoch: int = 500,
         eval_rows: int = 10_000,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if rows is not None:
@@ -276,7 +278,7 @@ class GaussianDataModule(SyntheticDataModule):
         dim: int = 1,
         correlation: float | None = None,
         target: float | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(GaussianPairs(dim, correlation, target), **kwargs)
 
