@@ -52,6 +52,10 @@ def test_pointwise_values_follow_the_truth(result: MutualInformationEstimate) ->
 
 def test_the_trained_critics_come_along(result: MutualInformationEstimate) -> None:
     assert result.critics is not None
+    scores = result.critics(*pairs(1000)).numpy()
+    assert scores.shape == (5, 1000)
+    held = np.abs(scores - result.pointwise).min(0)
+    np.testing.assert_allclose(held, 0, atol=1e-4)
     assert pickle.loads(pickle.dumps(result)) == result
 
 

@@ -24,6 +24,8 @@ class ConditionalEstimate(Quantity):
             estimates share cancels.
         both: The estimate of I(X; (Y, Z)).
         given: The estimate of I(X; Y).
+        rows: Number of rows used.
+        folds: Number of folds.
         seconds: How long it took.
     """
 
@@ -31,17 +33,9 @@ class ConditionalEstimate(Quantity):
     standard_error: float
     both: MutualInformationEstimate = field(repr=False)
     given: MutualInformationEstimate = field(repr=False)
+    rows: int
+    folds: int
     seconds: float
-
-    @property
-    def rows(self) -> int:
-        """Number of rows used."""
-        return self.both.rows
-
-    @property
-    def folds(self) -> int:
-        """Number of folds."""
-        return self.both.folds
 
     @property
     def diagnostics(self) -> dict[str, str]:
@@ -94,8 +88,15 @@ def estimate_conditional_mutual_information(
     terms = both.terms - alone.terms
     gap = both.in_sample - both.held_out - alone.in_sample + alone.held_out
     error = np.sqrt(terms.var() / len(terms) + (GAP_SHARE * gap) ** 2)
-    seconds = both.seconds + alone.seconds
-    return ConditionalEstimate(both.nats - alone.nats, float(error), both, alone, seconds)
+    return ConditionalEstimate(
+        nats=both.nats - alone.nats,
+        standard_error=float(error),
+        both=both,
+        given=alone,
+        rows=both.rows,
+        folds=both.folds,
+        seconds=both.seconds + alone.seconds,
+    )
 
 
 def _take(values: Any, rows: torch.Tensor) -> Any:

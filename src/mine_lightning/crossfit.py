@@ -2,6 +2,8 @@
 
 import copy
 import math
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from mine_lightning.critics import ConcatCritic
+from mine_lightning.data.folds import FoldView
 from mine_lightning.ensemble import CriticEnsemble
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.logistic import JensenShannonNWJ
 from mine_lightning.readout import corrected_terms
 
-__all__ = ["CrossFitEstimator"]
+__all__ = ["CrossFitEstimator", "FoldCritics"]
 
 LEAST_GAIN = 1e-5
 
@@ -95,7 +98,12 @@ class CrossFitEstimator(LightningModule):
         self.validation_losses: list[Tensor] = []
 
     def setup(self, stage: str) -> None:
-        """Find the input sizes and set the networks to zero."""
+        """Find the input sizes and set the networks to zero.
+
+        Lightning compares the stacks of an epoch with ``log_every_n_steps``, which counts optimizer
+        steps here; its warning would mislead.
+        """
+        warnings.filterwarnings("ignore", "The number of training batches .* logging interval")
         if not any(map(is_lazy, self.parameters())):
             return
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -216,6 +224,35 @@ class CrossFitEstimator(LightningModule):
         """Score all batches of a loader; shapes as :meth:`score`."""
         batches = (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
         return _joined([self.score(batch, critics) for batch in batches])
+
+
+class FoldCritics(nn.Module):
+    """The trained critics of all folds, for rows as the user has them.
+
+    Args:
+        views: What each fold's critic sees of the data.
+        networks: What they add to their closed-form critics.
+    """
+
+    def __init__(self, views: Sequence[FoldView], networks: CriticEnsemble) -> None:
+        super().__init__()
+        self.views, self.networks = list(views), networks
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return the log density ratio of each pair by each fold's critic.
+
+        Args:
+            x: Rows, shape ``(N, ...)``; text and labels one-hot.
+            z: Rows, likewise.
+
+        Returns:
+            In nats, shape ``(E, N)``.
+        """
+        inputs = [view.inputs(x, z) for view in self.views]
+        a, b = (torch.stack(side) for side in zip(*inputs, strict=True))
+        offsets = torch.stack([view.log_ratio(x, z) for view in self.views])
+        return self.networks(a, b) + offsets.float()
 
 
 def _joined(scores: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -172,8 +172,9 @@ def _initialized(critic: nn.Module, seed: int) -> nn.Module:
     critic = copy.deepcopy(critic)
     with _seeded(seed):
         for layer in critic.modules():
-            if hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()
+            reset: Any = getattr(layer, "reset_parameters", None)
+            if reset is not None:
+                reset()
     return critic
 
 

@@ -14,7 +14,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from mine_lightning.config import as_plain
-from mine_lightning.crossfit import CrossFitEstimator
+from mine_lightning.crossfit import CrossFitEstimator, FoldCritics
 from mine_lightning.data.checks import Missing, Pairs, check_pairs
 from mine_lightning.data.folds import CrossFitDataModule
 from mine_lightning.diagnostics import Evidence, diagnose, repeated_values
@@ -104,10 +104,10 @@ def estimate_mutual_information(
         z_transform=z_transform,
         seed=seed,
     )
-    model = CrossFitEstimator(folds=folds, seed=seed)
     if trainer is not None and (trainer_kwargs or max_epochs is not None):
         raise ValueError("Expected either `trainer` or arguments for one, got both.")
-    with without_remarks():
+    with torch.random.fork_rng(devices=[]), without_remarks():
+        model = CrossFitEstimator(folds=folds, seed=seed)
         if trainer is None:
             epochs = default_epochs(len(pairs.x)) if max_epochs is None else max_epochs
             trainer = quiet_trainer(epochs, progress_bar, **trainer_kwargs)
@@ -240,7 +240,7 @@ def _result(
         seconds=0.0,
         settings={**_settings(data, model), **_columns(pairs)},
         versions={package: version(package) for package in PACKAGES},
-        critics=model.best,
+        critics=FoldCritics(data.views, model.best).cpu(),
         **_plotted(pairs, rows),
     )
 

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -94,7 +94,7 @@ class FoldView:
         self.pairs = self._pairs(x[train], z[train])
         if not self._helps(x[val], z[val]):
             self.pairs = self.pairs[torch.zeros_like(self.pairs.correlations, dtype=torch.bool)]
-        elif (fit := self._mean(x[train], z[train])) > 0.4 * math.log(len(train)):
+        elif (fit := self.log_ratio(x[train], z[train]).mean().item()) > 0.4 * math.log(len(train)):
             self._try_values(x[train], z[train], fit)
         return self
 
@@ -102,7 +102,7 @@ class FoldView:
         """Use the values where they say more: ranks lose resolution at large dependence."""
         scores, self.on_values = self.pairs, True
         self.pairs = self._pairs(x, z)
-        if self._mean(x, z) <= fit:
+        if self.log_ratio(x, z).mean().item() <= fit:
             self.pairs, self.on_values = scores, False
 
     def _pairs(self, x: Tensor, z: Tensor) -> CanonicalPairs:
@@ -118,9 +118,14 @@ class FoldView:
         x, z = self._inputs(x, z)
         return x @ self.pairs.x_directions, z @ self.pairs.z_directions
 
-    def _mean(self, x: Tensor, z: Tensor) -> float:
+    def inputs(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the network is shown of rows, ``(M, F_x)`` and ``(M, F_z)``, float32."""
+        return self.x_features(x), self.z_features(z)
+
+    def log_ratio(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return the Gaussian critic's log ratio of pairs, shape ``(M,)``, float64."""
         a, b = self.variates(x, z)
-        return gaussian_log_ratio(a, b, self.pairs.correlations).mean().item()
+        return gaussian_log_ratio(a, b, self.pairs.correlations)
 
     def _helps(self, x: Tensor, z: Tensor) -> bool:
         """Whether the Gaussian critic beats a constant on these rows, by the logistic loss."""
@@ -177,22 +182,21 @@ class CrossFitDataModule(LightningDataModule):
         rows = self.folds.train.shape[1]
         self.batch_size = min(batch_size, rows, max(64, rows // 10))
         self.x_transform, self.z_transform = x_transform, z_transform
-        self._views: list[FoldView] = []
+        self.views: list[FoldView] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Fit every fold's view on its training rows and apply it to all rows."""
-        if self._views:
+        if self.views:
             return
         train, val, _ = self.folds
         views = [FoldView(self.x_transform, self.z_transform) for _ in train]
-        self._views = [
+        self.views = [
             view.fit(self.x, self.z, *rows) for view, *rows in zip(views, train, val, strict=True)
         ]
-        self.x_features = torch.stack([view.x_features(self.x) for view in views])  # (E, N, F_x)
-        self.z_features = torch.stack([view.z_features(self.z) for view in views])
-        variates = [view.variates(self.x, self.z) for view in views]
-        self.x_variates = _padded([a for a, _ in variates])  # (E, N, R)
-        self.z_variates = _padded([b for _, b in variates])
+        inputs = [view.inputs(self.x, self.z) for view in self.views]
+        self.x_features, self.z_features = map(_padded, zip(*inputs, strict=True))  # (E, N, F)
+        variates = [view.variates(self.x, self.z) for view in self.views]
+        self.x_variates, self.z_variates = map(_padded, zip(*variates, strict=True))  # (E, N, R)
         self.correlations = _padded([view.pairs.correlations for view in views])  # (E, R)
 
     def batch(self, rows: Tensor, partners: Tensor) -> Batch:
@@ -228,7 +232,7 @@ class CrossFitDataModule(LightningDataModule):
         return FoldEvaluation(self, rows, partners, spawn_generator(self.seed, seed))
 
 
-def _padded(tensors: list[Tensor]) -> Tensor:
+def _padded(tensors: Sequence[Tensor]) -> Tensor:
     """Stack tensors whose last dimensions differ, filled up with zeros."""
     most = max(tensor.shape[-1] for tensor in tensors)
     return torch.stack([F.pad(tensor, (0, most - tensor.shape[-1])) for tensor in tensors])
