@@ -23,7 +23,7 @@ from mine_lightning.writers import PointwiseWriter
 
 __all__ = ["main"]
 
-MISTAKES = (ValueError, TypeError, OSError, MisconfigurationException)
+MISTAKES = (ValueError, TypeError, OSError, FloatingPointError, MisconfigurationException)
 
 
 class ConfigSaver(SaveConfigCallback):

@@ -180,13 +180,10 @@ class MutualInformationEstimator(LightningModule):
         before = self.global_step
         if self.trainer.max_steps >= 0:
             batches = batches[: self.trainer.max_steps - before]
-        steps = [self._optimize(minibatch) for minibatch in batches]
-        losses, joint, marginal = zip(*steps, strict=True)
+        losses, scores = zip(*[self._optimize(minibatch) for minibatch in batches], strict=True)
         with torch.no_grad():
-            values = {
-                "train/loss": torch.stack(losses).mean(),
-                "train/mi": self.objective.estimate(torch.cat(joint), torch.cat(marginal)),
-            }
+            loss = self.objective.check_finite(torch.stack(losses).mean(), "loss")
+            values = {"train/loss": loss, "train/mi": self.objective.pooled_estimate(scores)}
         self.log_dict(values, prog_bar=True, logger=False)
         trainer: Any = self.trainer
         every = trainer.log_every_n_steps
@@ -196,7 +193,7 @@ class MutualInformationEstimator(LightningModule):
                     {name: value.item() for name, value in values.items()}, self.global_step
                 )
 
-    def _optimize(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    def _optimize(self, batch: dict[str, Any]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Take one optimizer step; return the loss and the scores from before it."""
         optimizer: Any = self.optimizers()
         joint, marginal = self.scores(batch)
@@ -206,7 +203,7 @@ class MutualInformationEstimator(LightningModule):
         if self.gradient_clip_val is not None:
             self.clip_gradients(optimizer, self.gradient_clip_val)
         optimizer.step()
-        return loss.detach(), joint.detach(), marginal.detach()
+        return loss.detach(), (joint.detach(), marginal.detach())
 
     def on_train_epoch_end(self) -> None:
         scheduler: Any = self.lr_schedulers()
