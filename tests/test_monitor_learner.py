@@ -11,6 +11,14 @@ from mine_lightning.monitor.network import RunningStandardize
 from mine_lightning.monitor.processes import Processes
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def pairs(rows=64, mi=1.0, seed=0):
     stream = torch.Generator().manual_seed(seed)
     z = torch.randn(rows, 1, generator=stream)
@@ -117,9 +125,9 @@ def follow(levels, steps, rows, **options):
 @pytest.mark.filterwarnings("ignore:`LightningModule.configure_optimizers` returned `None`")
 @pytest.mark.slow
 def test_the_curve_is_within_a_seventh_of_a_nat_of_the_truth_400_steps_after_it_changes():
-    curve = follow(levels=(0.0, 1.0, 2.0, 3.0, 0.5), steps=600, rows=256)
+    curve = follow(levels=(0.0, 1.0, 2.0, 3.0, 0.5), steps=500, rows=256)
     late = [(level, mi) for step, level, mi in curve if step >= 400]
-    assert len(late) == 5 * 9
+    assert len(late) == 5 * 5
     assert max(abs(mi - level) for level, mi in late) < 0.15
 
 
