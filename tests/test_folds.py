@@ -47,9 +47,9 @@ def test_batches_have_the_contracts_shapes() -> None:
     data.setup()
     batch = next(iter(data.train_dataloader()))
     (x, z), apart, (joint, marginal) = batch["joint"], batch["marginal"], batch["offset"]
-    assert x.shape == (5, 64, 4)
-    assert z.shape == (5, 64, 9)
-    assert apart.shape == (5, 64, 1, 9)
+    assert x.shape == (5, 64, 5)
+    assert z.shape == (5, 64, 10)
+    assert apart.shape == (5, 64, 1, 10)
     assert joint.shape == (5, 64)
     assert marginal.shape == (5, 64, 1)
     assert joint.mean() > marginal.mean()

@@ -52,6 +52,17 @@ class Features(Transform):
         """Return u of each row, shape ``(M, D)``, float64."""
         return self.standardize(self._flat(rows))
 
+    def modulated(self, rows: Tensor) -> Tensor:
+        """Return u beside u times the normal score of the first radius, shape ``(M, 2 D)``.
+
+        Correlations of these show where a dependence turns with the distance from the centre. One
+        column has no radius: u alone, shape ``(M, 1)``.
+        """
+        u = self.coordinates(rows)
+        if u.shape[1] == 1:
+            return u
+        return torch.cat([u, u * self.radii(self._radii(rows, u))[:, :1]], dim=1)
+
     def _flat(self, rows: Tensor) -> Tensor:
         return self.transform(rows.double()).flatten(1)
 

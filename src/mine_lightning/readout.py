@@ -28,8 +28,8 @@ def corrected_terms(joint: Tensor, marginal: Tensor, tilt: float = 2.0) -> Tenso
         Shape ``(*, N)``, in nats.
 
     Example:
-        >>> corrected_terms(torch.zeros(2), torch.zeros(2, 1))
-        tensor([0., 0.])
+        >>> corrected_terms(torch.tensor([1.0, 20.0]), torch.tensor([[-1.0], [20.0]]))
+        tensor([ 1.3806, 12.6109])
     """
     apart = torch.exp(marginal - F.softplus(marginal - tilt)).mean(-1)
     return joint + torch.sigmoid(tilt - joint) - apart

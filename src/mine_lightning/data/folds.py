@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from mine_lightning.data.loaders import Batch, EpochLoader, spawn_generator
 from mine_lightning.data.modules import check_positive, check_share
 from mine_lightning.data.samplers import Derangement, Partners
+from mine_lightning.directions import CommonDirections
 from mine_lightning.features import Features
 from mine_lightning.gaussian import CanonicalPairs, canonical_pairs, gaussian_log_ratio
 from mine_lightning.transforms import Standardize, Transform
@@ -20,6 +21,7 @@ from mine_lightning.transforms import Standardize, Transform
 __all__ = ["CrossFitDataModule", "FoldView", "Folds", "split_folds"]
 
 PAIRS_AT_ONCE = 4096
+MOST_DIRECTIONS = 16
 
 
 class Folds(NamedTuple):
@@ -69,8 +71,10 @@ def split_folds(rows: int, folds: int, val_fraction: float, generator: torch.Gen
 class FoldView:
     """What one fold's critic sees of the data, fitted on the fold's training rows.
 
-    Beside the :class:`~mine_lightning.features.Features` of each side it holds a Gaussian critic,
-    on the normal scores, on the values themselves, or on nothing: what the validation rows support.
+    The network is shown the :class:`~mine_lightning.features.Features` of each side and the
+    :class:`~mine_lightning.directions.CommonDirections` of both. Beside it stands a Gaussian
+    critic, on the normal scores, on the values themselves, or on nothing: what the validation rows
+    support.
 
     Args:
         x_transform: Invertible transform of x; rank to normal by default.
@@ -90,6 +94,7 @@ class FoldView:
         self.z_features.fit(z[train])
         self.x_scale.fit(x[train].double().flatten(1))
         self.z_scale.fit(z[train].double().flatten(1))
+        self._find_directions(x, z, train, val)
         self.on_values = False
         self.pairs = self._pairs(x[train], z[train])
         if not self._helps(x[val], z[val]):
@@ -97,6 +102,11 @@ class FoldView:
         elif (fit := self.log_ratio(x[train], z[train]).mean().item()) > 0.4 * math.log(len(train)):
             self._try_values(x[train], z[train], fit)
         return self
+
+    def _find_directions(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> None:
+        a, b = self.x_features.modulated(x), self.z_features.modulated(z)
+        most = 0 if a.shape[1] == b.shape[1] == 1 else MOST_DIRECTIONS
+        self.directions = CommonDirections(most).fit(a[train], b[train], a[val], b[val])
 
     def _try_values(self, x: Tensor, z: Tensor, fit: float) -> None:
         """Use the values where they say more: ranks lose resolution at large dependence."""
@@ -120,7 +130,9 @@ class FoldView:
 
     def inputs(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the network is shown of rows, ``(M, F_x)`` and ``(M, F_z)``, float32."""
-        return self.x_features(x), self.z_features(z)
+        a = self.directions.of_x(self.x_features.modulated(x))
+        b = self.directions.of_z(self.z_features.modulated(z))
+        return torch.cat([self.x_features(x), a], dim=1), torch.cat([self.z_features(z), b], dim=1)
 
     def log_ratio(self, x: Tensor, z: Tensor) -> Tensor:
         """Return the Gaussian critic's log ratio of pairs, shape ``(M,)``, float64."""
