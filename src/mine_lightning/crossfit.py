@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from mine_lightning.critics import ConcatCritic
-from mine_lightning.data.folds import FoldView
+from mine_lightning.data.folds import FoldView, padded
 from mine_lightning.ensemble import CriticEnsemble
+from mine_lightning.gaussian import gaussian_log_ratio
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.logistic import JensenShannonNWJ
 from mine_lightning.readout import corrected_terms
@@ -249,10 +250,13 @@ class FoldCritics(nn.Module):
         Returns:
             In nats, shape ``(E, N)``.
         """
-        inputs = [view.inputs(x, z) for view in self.views]
-        a, b = (torch.stack(side) for side in zip(*inputs, strict=True))
-        offsets = torch.stack([view.log_ratio(x, z) for view in self.views])
-        return self.networks(a, b) + offsets.float()
+        seen = [view(x, z) for view in self.views]
+        offsets = [
+            gaussian_log_ratio(rows.x_variates, rows.z_variates, view.pairs.correlations)
+            for view, rows in zip(self.views, seen, strict=True)
+        ]
+        a, b = padded([rows.x for rows in seen]), padded([rows.z for rows in seen])
+        return self.networks(a, b) + torch.stack(offsets).float()
 
 
 def _joined(scores: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

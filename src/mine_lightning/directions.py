@@ -42,7 +42,7 @@ class CommonDirections:
         self.pairs = canonical_pairs(self.x_scale(x), self.z_scale(z))
         a = self.x_scale(x_val) @ self.pairs.x_directions
         b = self.z_scale(z_val) @ self.pairs.z_directions
-        a, b = (Standardize().fit(v)(v).clamp(-4, 4) for v in (a, b))
+        a, b = (_scored(v) for v in (a, b))
         least = (0.5 * self.pairs.correlations).clamp(min=3 / math.sqrt(len(x_val)))
         kept = (a * b).mean(0) > least
         kept[self.most :] = False
@@ -56,6 +56,12 @@ class CommonDirections:
     def of_z(self, z: Tensor) -> Tensor:
         """Return the variates of rows of z, shape ``(M, R)``, float32."""
         return _bounded(self.z_scale(z) @ self.pairs.z_directions)
+
+
+def _scored(variates: Tensor) -> Tensor:
+    """Standardise columns, of which there may be none, and bound them."""
+    centred = variates - variates.mean(0)
+    return (centred / centred.square().mean(0).sqrt().clamp(min=1e-12)).clamp(-4, 4)
 
 
 def _bounded(variates: Tensor) -> Tensor:

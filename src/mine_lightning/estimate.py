@@ -26,7 +26,7 @@ from mine_lightning.transforms import Transform
 
 __all__ = ["estimate_mutual_information"]
 
-PARTNERS = 20
+PARTNERS, HELD_PARTNERS = 10, 20
 GAP_SHARE = 0.35  # of the gap between in-sample and held-out value, taken as an error
 MOST_LABELS = 20
 MOST_NAMED = 50
@@ -180,13 +180,17 @@ class _ReadOut(NamedTuple):
 
 
 def _read_out(
-    model: CrossFitEstimator, data: CrossFitDataModule, critics: CriticEnsemble, rows: list[Tensor]
+    model: CrossFitEstimator,
+    data: CrossFitDataModule,
+    critics: CriticEnsemble,
+    rows: list[Tensor],
+    partners: int = PARTNERS,
 ) -> _ReadOut:
     """Score each fold's rows, of which there may be one more or less."""
     least = min(map(len, rows))
     lengths = [len(r) for r in rows]
     padded = torch.stack([torch.cat([r, r[: max(lengths) - len(r)]]) for r in rows])
-    loader = data.evaluation(padded, min(PARTNERS, least - 1), seed=4)
+    loader = data.evaluation(padded, min(partners, least - 1), seed=4)
     scores = [scores.double().cpu() for scores in model.score_all(loader, critics)]
     joint, marginal = ([s[:n] for s, n in zip(side, lengths, strict=True)] for side in scores)
     both = zip(joint, marginal, strict=True)
@@ -198,7 +202,7 @@ def _result(
 ) -> MutualInformationEstimate:
     held_rows = data.folds.held
     train_rows = list(data.folds.train[:, : 2 * len(held_rows[0])])
-    held = _read_out(model, data, model.late, held_rows)
+    held = _read_out(model, data, model.late, held_rows, HELD_PARTNERS)
     seen = _read_out(model, data, model.late, train_rows)
     best = _read_out(model, data, model.best, held_rows)
     held_out, in_sample = held.per_fold.mean().item(), seen.per_fold.mean().item()

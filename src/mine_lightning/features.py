@@ -1,6 +1,7 @@
 """What a critic is shown of one side: normal scores, radii, and cosines of the ranks."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -8,14 +9,30 @@ from typing_extensions import Self
 
 from mine_lightning.transforms import RankToNormal, Standardize, Transform
 
-__all__ = ["Features"]
+__all__ = ["Described", "Features"]
 
 LARGEST = 6.0  # standard deviations
 COSINES = 8
 
 
-class Features(Transform):
-    r"""Turn rows of one variable into inputs of a network, all of order one.
+class Described(NamedTuple):
+    """Rows of one variable as a critic sees them.
+
+    Attributes:
+        coordinates: The transformed, standardised columns u, shape ``(M, D)``, float64.
+        inputs: What a network is shown, shape ``(M, F)``, float32.
+        modulated: u beside u times the normal score of the first radius, shape ``(M, 2 D)``,
+            float64: correlations of these show where a dependence turns with the distance from the
+            centre. One column has no radius: u alone.
+    """
+
+    coordinates: Tensor
+    inputs: Tensor
+    modulated: Tensor
+
+
+class Features:
+    r"""Describe rows of one variable by numbers of order one, fitted on training rows.
 
     * the coordinates u: the variable after an invertible transform, standardised;
     * for two columns or more, the ranks of two radii as normal scores: :math:`\sum_j u_j^2`, and
@@ -23,14 +40,12 @@ class Features(Transform):
     * for one column, :math:`u^2` and :math:`\cos(\pi k \Phi(u))`, k = 2, ..., 8, for dependence
       that oscillates.
 
-    Everything is fitted on training rows.
-
     Args:
         transform: The invertible transform; :class:`~mine_lightning.RankToNormal` by default.
 
     Example:
         >>> rows = torch.randn(100, 3)
-        >>> Features().fit(rows)(rows).shape
+        >>> Features().fit(rows)(rows).inputs.shape
         torch.Size([100, 5])
     """
 
@@ -38,48 +53,41 @@ class Features(Transform):
         self.transform = RankToNormal() if transform is None else transform
 
     def fit(self, rows: Tensor) -> Self:
-        self.transform.fit(rows)
-        self.standardize = Standardize().fit(self._flat(rows))
-        coordinates, values = self.coordinates(rows), rows.double().flatten(1)
+        """Fit on training rows, shape ``(N, ...)``."""
+        rows = rows.double()
+        transformed = self.transform.fit(rows)(rows).flatten(1)
+        self.standardize = Standardize().fit(transformed)
+        coordinates, values = self.standardize(transformed), rows.flatten(1)
         low, self.center, high = values.quantile(_QUARTILES.to(values), dim=0)
         spread = values.std(dim=0).clamp(min=1e-12)
         self.scale = torch.where(high > low, (high - low) / 1.349, spread)
         if coordinates.shape[1] > 1:
-            self.radii = RankToNormal().fit(self._radii(rows, coordinates))
+            self.radii = RankToNormal().fit(self._radii(values, coordinates))
         return self
 
-    def coordinates(self, rows: Tensor) -> Tensor:
-        """Return u of each row, shape ``(M, D)``, float64."""
-        return self.standardize(self._flat(rows))
+    def __call__(self, rows: Tensor) -> Described:
+        """Describe rows, shape ``(M, ...)``."""
+        rows = rows.double()
+        u = self.standardize(self.transform(rows).flatten(1))
+        if u.shape[1] > 1:
+            radii = self.radii(self._radii(rows.flatten(1), u))
+            inputs, modulated = (
+                torch.cat([u, radii], dim=1),
+                torch.cat([u, u * radii[:, :1]], dim=1),
+            )
+        else:
+            inputs, modulated = torch.cat([u, _oscillations(u)], dim=1), u
+        return Described(u, inputs.clamp(-LARGEST, LARGEST).float(), modulated)
 
-    def modulated(self, rows: Tensor) -> Tensor:
-        """Return u beside u times the normal score of the first radius, shape ``(M, 2 D)``.
-
-        Correlations of these show where a dependence turns with the distance from the centre. One
-        column has no radius: u alone, shape ``(M, 1)``.
-        """
-        u = self.coordinates(rows)
-        if u.shape[1] == 1:
-            return u
-        return torch.cat([u, u * self.radii(self._radii(rows, u))[:, :1]], dim=1)
-
-    def _flat(self, rows: Tensor) -> Tensor:
-        return self.transform(rows.double()).flatten(1)
-
-    def _radii(self, rows: Tensor, coordinates: Tensor) -> Tensor:
-        scaled = (rows.double().flatten(1) - self.center) / self.scale
+    def _radii(self, values: Tensor, coordinates: Tensor) -> Tensor:
+        scaled = (values - self.center) / self.scale
         return torch.stack([coordinates.square().sum(1), scaled.square().sum(1)], dim=1)
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Return the inputs of each row, shape ``(M, F)``, float32."""
-        u = self.coordinates(rows)
-        if u.shape[1] > 1:
-            more = [self.radii(self._radii(rows, u))]
-        else:
-            phase = math.pi * torch.special.ndtr(u)
-            cosines = [torch.cos(k * phase) for k in range(2, COSINES + 1)]
-            more = [(u * u - 1) / math.sqrt(2), *cosines]
-        return torch.cat([u, *more], dim=1).clamp(-LARGEST, LARGEST).float()
+
+def _oscillations(u: Tensor) -> Tensor:
+    phase = math.pi * torch.special.ndtr(u)
+    cosines = [torch.cos(k * phase) for k in range(2, COSINES + 1)]
+    return torch.cat([(u * u - 1) / math.sqrt(2), *cosines], dim=1)
 
 
 _QUARTILES = torch.tensor([0.25, 0.5, 0.75])

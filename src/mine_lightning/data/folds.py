@@ -9,19 +9,21 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Self
 
 from mine_lightning.data.loaders import Batch, EpochLoader, spawn_generator
 from mine_lightning.data.modules import check_positive, check_share
 from mine_lightning.data.samplers import Derangement, Partners
 from mine_lightning.directions import CommonDirections
 from mine_lightning.features import Features
-from mine_lightning.gaussian import CanonicalPairs, canonical_pairs, gaussian_log_ratio
+from mine_lightning.gaussian import canonical_pairs, gaussian_log_ratio
 from mine_lightning.transforms import Standardize, Transform
 
-__all__ = ["CrossFitDataModule", "FoldView", "Folds", "split_folds"]
+__all__ = ["CrossFitDataModule", "FoldView", "Folds", "padded", "split_folds"]
 
 PAIRS_AT_ONCE = 4096
 MOST_DIRECTIONS = 16
+LARGE_SHARE = 0.4  # of ln N, from which on a Gaussian fit counts as large
 
 
 class Folds(NamedTuple):
@@ -68,6 +70,22 @@ def split_folds(rows: int, folds: int, val_fraction: float, generator: torch.Gen
     return Folds(train, val, [rows.sort().values for rows in held])
 
 
+class Seen(NamedTuple):
+    """Rows as one fold's critic sees them.
+
+    Attributes:
+        x: What the network is shown of x, shape ``(M, F_x)``, float32.
+        z: What it is shown of z, shape ``(M, F_z)``, float32.
+        x_variates: Canonical variates of the Gaussian critic, shape ``(M, R)``, float64.
+        z_variates: Likewise.
+    """
+
+    x: Tensor
+    z: Tensor
+    x_variates: Tensor
+    z_variates: Tensor
+
+
 class FoldView:
     """What one fold's critic sees of the data, fitted on the fold's training rows.
 
@@ -88,66 +106,61 @@ class FoldView:
         self.z_features = Features(copy.deepcopy(z_transform))
         self.x_scale, self.z_scale = Standardize(), Standardize()
 
-    def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> "FoldView":
-        """Fit on training rows, and choose the Gaussian critic on validation rows."""
-        self.x_features.fit(x[train])
-        self.z_features.fit(z[train])
+    def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Self:
+        """Fit on training rows, and choose on validation rows."""
         self.x_scale.fit(x[train].double().flatten(1))
         self.z_scale.fit(z[train].double().flatten(1))
-        self._find_directions(x, z, train, val)
+        a, b = self.x_features.fit(x[train])(x), self.z_features.fit(z[train])(z)
+        one = a.modulated.shape[1] == b.modulated.shape[1] == 1
+        self.directions = CommonDirections(0 if one else MOST_DIRECTIONS).fit(
+            a.modulated[train], b.modulated[train], a.modulated[val], b.modulated[val]
+        )
         self.on_values = False
-        self.pairs = self._pairs(x[train], z[train])
-        if not self._helps(x[val], z[val]):
+        scores = a.coordinates[train], b.coordinates[train]
+        self.pairs = canonical_pairs(*scores)
+        if not self._helps(a.coordinates[val], b.coordinates[val]):
             self.pairs = self.pairs[torch.zeros_like(self.pairs.correlations, dtype=torch.bool)]
-        elif (fit := self.log_ratio(x[train], z[train]).mean().item()) > 0.4 * math.log(len(train)):
-            self._try_values(x[train], z[train], fit)
+        elif (fit := self._mean(*scores)) > LARGE_SHARE * math.log(len(train)):
+            self._try_values(self.x_scale(_flat(x[train])), self.z_scale(_flat(z[train])), fit)
         return self
-
-    def _find_directions(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> None:
-        a, b = self.x_features.modulated(x), self.z_features.modulated(z)
-        most = 0 if a.shape[1] == b.shape[1] == 1 else MOST_DIRECTIONS
-        self.directions = CommonDirections(most).fit(a[train], b[train], a[val], b[val])
 
     def _try_values(self, x: Tensor, z: Tensor, fit: float) -> None:
         """Use the values where they say more: ranks lose resolution at large dependence."""
-        scores, self.on_values = self.pairs, True
-        self.pairs = self._pairs(x, z)
-        if self.log_ratio(x, z).mean().item() <= fit:
-            self.pairs, self.on_values = scores, False
+        scores, self.pairs = self.pairs, canonical_pairs(x, z)
+        self.on_values = self._mean(x, z) > fit
+        if not self.on_values:
+            self.pairs = scores
 
-    def _pairs(self, x: Tensor, z: Tensor) -> CanonicalPairs:
-        return canonical_pairs(*self._inputs(x, z))
-
-    def _inputs(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        if self.on_values:
-            return self.x_scale(x.double().flatten(1)), self.z_scale(z.double().flatten(1))
-        return self.x_features.coordinates(x), self.z_features.coordinates(z)
-
-    def variates(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the canonical variates of rows, shape ``(M, R)`` each, float64."""
-        x, z = self._inputs(x, z)
-        return x @ self.pairs.x_directions, z @ self.pairs.z_directions
-
-    def inputs(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the network is shown of rows, ``(M, F_x)`` and ``(M, F_z)``, float32."""
-        a = self.directions.of_x(self.x_features.modulated(x))
-        b = self.directions.of_z(self.z_features.modulated(z))
-        return torch.cat([self.x_features(x), a], dim=1), torch.cat([self.z_features(z), b], dim=1)
-
-    def log_ratio(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return the Gaussian critic's log ratio of pairs, shape ``(M,)``, float64."""
-        a, b = self.variates(x, z)
-        return gaussian_log_ratio(a, b, self.pairs.correlations)
+    def _mean(self, x: Tensor, z: Tensor) -> float:
+        a, b = x @ self.pairs.x_directions, z @ self.pairs.z_directions
+        return gaussian_log_ratio(a, b, self.pairs.correlations).mean().item()
 
     def _helps(self, x: Tensor, z: Tensor) -> bool:
         """Whether the Gaussian critic beats a constant on these rows, by the logistic loss."""
-        (a, b), correlations = self.variates(x, z), self.pairs.correlations
-        shifts = range(1, min(6, len(a)))
+        a, b = x @ self.pairs.x_directions, z @ self.pairs.z_directions
+        correlations, shifts = self.pairs.correlations, range(1, min(6, len(a)))
         apart = [gaussian_log_ratio(a, b.roll(shift, 0), correlations) for shift in shifts]
         joint = gaussian_log_ratio(a, b, correlations)
         loss = F.softplus(-joint) + F.softplus(torch.stack(apart)).mean(0)
         gain = 2 * math.log(2) - loss
         return bool(gain.mean() > 0.75 * gain.std() / math.sqrt(len(gain)))
+
+    def __call__(self, x: Tensor, z: Tensor) -> Seen:
+        """Return rows as the critic sees them."""
+        a, b = self.x_features(x), self.z_features(z)
+        u, v = a.coordinates, b.coordinates
+        if self.on_values:
+            u, v = self.x_scale(_flat(x)), self.z_scale(_flat(z))
+        return Seen(
+            torch.cat([a.inputs, self.directions.of_x(a.modulated)], dim=1),
+            torch.cat([b.inputs, self.directions.of_z(b.modulated)], dim=1),
+            u @ self.pairs.x_directions,
+            v @ self.pairs.z_directions,
+        )
+
+
+def _flat(rows: Tensor) -> Tensor:
+    return rows.double().flatten(1)
 
 
 class CrossFitDataModule(LightningDataModule):
@@ -205,11 +218,10 @@ class CrossFitDataModule(LightningDataModule):
         self.views = [
             view.fit(self.x, self.z, *rows) for view, *rows in zip(views, train, val, strict=True)
         ]
-        inputs = [view.inputs(self.x, self.z) for view in self.views]
-        self.x_features, self.z_features = map(_padded, zip(*inputs, strict=True))  # (E, N, F)
-        variates = [view.variates(self.x, self.z) for view in self.views]
-        self.x_variates, self.z_variates = map(_padded, zip(*variates, strict=True))  # (E, N, R)
-        self.correlations = _padded([view.pairs.correlations for view in views])  # (E, R)
+        seen = [view(self.x, self.z) for view in self.views]
+        parts = [padded(part) for part in zip(*seen, strict=True)]
+        self.x_features, self.z_features, self.x_variates, self.z_variates = parts  # (E, N, *)
+        self.correlations = padded([view.pairs.correlations for view in views])  # (E, R)
 
     def batch(self, rows: Tensor, partners: Tensor) -> Batch:
         """Return the batch of some rows.
@@ -244,7 +256,7 @@ class CrossFitDataModule(LightningDataModule):
         return FoldEvaluation(self, rows, partners, spawn_generator(self.seed, seed))
 
 
-def _padded(tensors: Sequence[Tensor]) -> Tensor:
+def padded(tensors: Sequence[Tensor]) -> Tensor:
     """Stack tensors whose last dimensions differ, filled up with zeros."""
     most = max(tensor.shape[-1] for tensor in tensors)
     return torch.stack([F.pad(tensor, (0, most - tensor.shape[-1])) for tensor in tensors])
