@@ -1,7 +1,7 @@
 r"""Upper bounds: the critic is a conditional density, :math:`\ln q(z | x)`.
 
 With a lower bound from another objective they make a sandwich. Critics are in
-:mod:`mine_lightning.conditionals`.
+:mod:`mine_lightning.densities`.
 """
 
 from torch import Tensor
