@@ -18,6 +18,7 @@ QUICK = [
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
     "--trainer.max_epochs=1",
+    "--trainer.log_every_n_steps=1",
     "--trainer.limit_train_batches=3",
     "--trainer.limit_val_batches=2",
     "--trainer.limit_test_batches=2",

@@ -15,10 +15,12 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
 from mine_lightning import (
+    CLUB,
     MINE,
     NWJ,
     BilinearCritic,
     ConcatCritic,
+    ConditionalGaussian,
     DonskerVaradhan,
     GaussianDataModule,
     InfoNCE,
@@ -212,6 +214,12 @@ def test_pointwise_values_average_to_the_estimate() -> None:
     values = torch.cat(trainer.predict(model, data))
     assert values.shape == (5000,)
     assert values.mean().item() == pytest.approx(data.true_mi, abs=0.06)
+
+
+def test_pointwise_values_of_an_upper_bound_are_refused() -> None:
+    model = MutualInformationEstimator(ConditionalGaussian(), CLUB())
+    with pytest.raises(ValueError, match="got CLUB, whose critic is a conditional density"):
+        model.predict_step(pairs(), 0)
 
 
 def test_logging_goes_to_any_logger_on_the_step_axis(tmp_path: Path) -> None:

@@ -40,14 +40,6 @@ QUIET = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def trainer(tmp_path, *callbacks, **options):
     options = {**QUIET, "max_epochs": 2, "default_root_dir": tmp_path, "logger": False} | options
     return pl.Trainer(callbacks=list(callbacks), **options)

@@ -11,14 +11,6 @@ from mine_lightning.monitor.network import RunningStandardize
 from mine_lightning.monitor.processes import Processes
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def pairs(rows=64, mi=1.0, seed=0):
     stream = torch.Generator().manual_seed(seed)
     z = torch.randn(rows, 1, generator=stream)

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from mine_lightning.conditionals import ConditionalGaussian
+from mine_lightning.densities import ConditionalGaussian
 from mine_lightning.divergences import Pearson
 from mine_lightning.functional import donsker_varadhan, interpolated_bound, nwj, tuba
 from mine_lightning.metrics import MutualInformation

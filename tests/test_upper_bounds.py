@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, Normal
 
-from mine_lightning.conditionals import ConditionalCategorical, ConditionalGaussian, LazyHead
+from mine_lightning.densities import ConditionalCategorical, ConditionalGaussian, LazyHead
 from mine_lightning.module import MutualInformationEstimator
 from mine_lightning.objectives import CLUB, DonskerVaradhan, JensenShannonNWJ, LeaveOneOut
 from normal_pair import draw, held_out, held_out_estimate, mutual_information, score, train

@@ -6,7 +6,6 @@ from mine_lightning.conditional import (
     ConditionalEstimate,
     estimate_conditional_mutual_information,
 )
-from mine_lightning.conditionals import ConditionalCategorical, ConditionalGaussian
 from mine_lightning.critics import BilinearCritic, ConcatCritic, Critic, SeparableCritic
 from mine_lightning.data import (
     CyclicShift,
@@ -21,6 +20,7 @@ from mine_lightning.data import (
     TableDataModule,
     TensorDataModule,
 )
+from mine_lightning.densities import ConditionalCategorical, ConditionalGaussian
 from mine_lightning.divergences import (
     GAN,
     Divergence,

@@ -7,6 +7,7 @@ from typing_extensions import Self
 
 __all__ = ["Configurable"]
 
+COLLECTORS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 PRIMITIVES = (bool, int, float, str, type(None))
 
 
@@ -28,7 +29,7 @@ def as_plain(value: Any) -> Any:
 
 
 class Configurable:
-    """Mixin that keeps the arguments of the constructor.
+    """Mixin that keeps the arguments of the constructor, defaults included.
 
     ``config()`` returns them in the form that LightningCLI reads and writes, so an object built in
     a notebook and one built from a YAML file leave the same checkpoint.
@@ -38,8 +39,12 @@ class Configurable:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         instance = super().__new__(cls)
-        bound = inspect.signature(cls.__init__).bind_partial(instance, *args, **kwargs).arguments
-        object.__setattr__(instance, "_arguments", dict(list(bound.items())[1:]))
+        signature = inspect.signature(cls.__init__)
+        bound = signature.bind_partial(instance, *args, **kwargs)
+        bound.apply_defaults()
+        named = [p.name for p in signature.parameters.values() if p.kind not in COLLECTORS]
+        arguments = {name: bound.arguments[name] for name in named[1:] if name in bound.arguments}
+        object.__setattr__(instance, "_arguments", arguments)
         return instance
 
     def config(self) -> dict[str, Any]:

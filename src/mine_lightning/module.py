@@ -251,7 +251,15 @@ class MutualInformationEstimator(LightningModule):
 
         Returns:
             Shape ``(N,)``, in nats.
+
+        Raises:
+            ValueError: If the objective is an upper bound: its critic is a conditional density.
         """
+        if self.objective.kind == "upper bound":
+            raise ValueError(
+                "Expected an objective whose critic is a log density ratio for pointwise values, "
+                f"got {type(self.objective).__name__}, whose critic is a conditional density."
+            )
         joint, _ = self.scores(batch)
         return self.objective.log_ratio(joint) - self.log_partition
 

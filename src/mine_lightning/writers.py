@@ -1,13 +1,12 @@
 """Writing what ``Trainer.predict`` returns."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from mine_lightning.data.modules import PairDataModule
 from mine_lightning.files import TABLE_SUFFIXES, check_output, write_table
@@ -15,7 +14,7 @@ from mine_lightning.files import TABLE_SUFFIXES, check_output, write_table
 __all__ = ["PointwiseWriter"]
 
 
-class PointwiseWriter(BasePredictionWriter):
+class PointwiseWriter(Callback):
     """Write the pointwise mutual information of each row to a CSV, TSV or Parquet file.
 
     The columns are ``row`` (its place in the data), ``split`` (train, val or test, where the
@@ -30,21 +29,27 @@ class PointwiseWriter(BasePredictionWriter):
     """
 
     def __init__(self, output: str) -> None:
-        super().__init__(write_interval="epoch")
         self.output: Path = check_output(output, TABLE_SUFFIXES)
+        self._values: list[Tensor] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if trainer.world_size > 1:
             raise ValueError("Expected `predict` to run in one process to write its rows in order.")
+        self._values = []
 
-    def write_on_epoch_end(
+    def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        predictions: Sequence[Any],
-        batch_indices: Sequence[Any],
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
-        values = torch.cat(list(predictions)).double().cpu()
+        self._values.append(outputs.double().cpu())
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        values = torch.cat(self._values)
         frame = pd.DataFrame({"row": range(len(values)), "pointwise_mi": values.numpy()})
         data = getattr(trainer, "datamodule", None)
         if isinstance(data, PairDataModule):
