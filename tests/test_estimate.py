@@ -106,6 +106,17 @@ def test_labels_are_categories(kind: str) -> None:
     assert result.nats == pytest.approx(math.log(3), abs=0.15)
 
 
+def test_labels_serve_on_either_side() -> None:
+    labels, features = labelled(200)
+    first = estimate_mutual_information(features, labels, **QUICK)
+    second = estimate_mutual_information(labels, features, **QUICK)
+    assert first.nats == second.nats
+    assert first.lower_bound < math.log(3)
+    assert len(first.settings["z_columns"]) == len(second.settings["x_columns"]) == 3
+    one_hot, rows = torch.from_numpy(np.eye(3)[labels]), torch.from_numpy(features)
+    assert torch.equal(first.critics(rows, one_hot), second.critics(one_hot, rows))
+
+
 def test_images_are_flattened() -> None:
     labels, features = labelled(200)
     images = np.pad(features.reshape(-1, 1, 1, 3), ((0, 0), (0, 0), (0, 1), (0, 0)))

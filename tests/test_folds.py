@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mine_lightning.data.folds import CrossFitDataModule, split_folds
+from mine_lightning.data.folds import CrossFitDataModule, Levels, split_folds
 
 
 def sample(rows: int = 203) -> tuple[torch.Tensor, torch.Tensor]:
@@ -87,3 +87,12 @@ def test_partners_are_never_the_own_row() -> None:
 def test_mistakes_are_named(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CrossFitDataModule(*sample(), **arguments)
+
+
+def test_levels_are_the_values_of_a_discrete_variable() -> None:
+    values = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]).repeat(10, 1)
+    levels = Levels.of(values)
+    assert levels is not None
+    assert values[levels.rows].tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    assert levels.log_weights.exp().tolist() == pytest.approx([0.75, 0.25])
+    assert Levels.of(torch.arange(40.0).unsqueeze(1)) is None

@@ -233,11 +233,14 @@ class FoldCritics(nn.Module):
     Args:
         views: What each fold's critic sees of the data.
         networks: What they add to their closed-form critics.
+        swapped: Whether they were trained with z in the place of x.
     """
 
-    def __init__(self, views: Sequence[FoldView], networks: CriticEnsemble) -> None:
+    def __init__(
+        self, views: Sequence[FoldView], networks: CriticEnsemble, swapped: bool = False
+    ) -> None:
         super().__init__()
-        self.views, self.networks = list(views), networks
+        self.views, self.networks, self.swapped = list(views), networks, swapped
 
     @torch.no_grad()
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
@@ -250,6 +253,7 @@ class FoldCritics(nn.Module):
         Returns:
             In nats, shape ``(E, N)``.
         """
+        x, z = (z, x) if self.swapped else (x, z)
         seen = [view(x, z) for view in self.views]
         offsets = [
             gaussian_log_ratio(rows.x_variates, rows.z_variates, view.pairs.correlations)

@@ -1,6 +1,7 @@
 """One call, one number with its uncertainty."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,11 @@ from torch import Tensor
 from mine_lightning.config import as_plain
 from mine_lightning.crossfit import CrossFitEstimator, FoldCritics
 from mine_lightning.data.checks import Missing, Pairs, check_pairs
-from mine_lightning.data.folds import CrossFitDataModule
+from mine_lightning.data.folds import CrossFitDataModule, Levels
 from mine_lightning.diagnostics import Evidence, diagnose, repeated_values
 from mine_lightning.ensemble import CriticEnsemble
 from mine_lightning.functional import donsker_varadhan
-from mine_lightning.readout import corrected_terms
+from mine_lightning.readout import corrected_terms, normalized_terms
 from mine_lightning.results import MutualInformationEstimate
 from mine_lightning.transforms import Transform
 
@@ -55,6 +56,9 @@ def estimate_mutual_information(
     ``Trainer.fit``: a closed-form Gaussian log ratio plus a network, by the logistic loss. Every
     row is scored by the critic that has not seen it. The estimate is the mean of the held-out value
     and of the same value on training rows: the first is biased low, the second high.
+
+    Where a variable takes few values, such as a label, scores are normalised over all of them:
+    the value is the entropy of the label less the cross-entropy of a classifier.
 
     Nothing depends on the units of the columns, and the same input and seed give the same number
     on the same machine.
@@ -96,13 +100,11 @@ def estimate_mutual_information(
     """
     start = time.perf_counter()
     pairs = check_pairs(as_labels(x), as_labels(z), missing)
+    swapped = Levels.of(pairs.x) is not None and Levels.of(pairs.z) is None
+    sides = [(pairs.x, x_transform), (pairs.z, z_transform)]
+    (a, a_transform), (b, b_transform) = reversed(sides) if swapped else sides
     data = CrossFitDataModule(
-        pairs.x,
-        pairs.z,
-        folds=folds,
-        x_transform=x_transform,
-        z_transform=z_transform,
-        seed=seed,
+        a, b, folds=folds, x_transform=a_transform, z_transform=b_transform, seed=seed
     )
     if trainer is not None and (trainer_kwargs or max_epochs is not None):
         raise ValueError("Expected either `trainer` or arguments for one, got both.")
@@ -112,7 +114,8 @@ def estimate_mutual_information(
             epochs = default_epochs(len(pairs.x)) if max_epochs is None else max_epochs
             trainer = quiet_trainer(epochs, progress_bar, **trainer_kwargs)
         trainer.fit(model, datamodule=data)
-    result = _result(pairs, len(x), data, model.to(trainer.strategy.root_device), seed)
+    model.to(trainer.strategy.root_device)
+    result = _result(pairs, len(x), data, model, swapped)
     object.__setattr__(result, "seconds", time.perf_counter() - start)
     return result
 
@@ -190,15 +193,23 @@ def _read_out(
     least = min(map(len, rows))
     lengths = [len(r) for r in rows]
     padded = torch.stack([torch.cat([r, r[: max(lengths) - len(r)]]) for r in rows])
-    loader = data.evaluation(padded, min(partners, least - 1), seed=4)
+    levels = data.levels
+    if levels is None:
+        loader = data.evaluation(padded, min(partners, least - 1), seed=4)
+    else:
+        loader = data.all_levels(padded, levels)
     scores = [scores.double().cpu() for scores in model.score_all(loader, critics)]
     joint, marginal = ([s[:n] for s, n in zip(side, lengths, strict=True)] for side in scores)
     both = zip(joint, marginal, strict=True)
-    return _ReadOut(joint, marginal, [corrected_terms(j, m, model.tilt) for j, m in both])
+    if levels is not None:
+        terms = [normalized_terms(j, m, levels.log_weights) for j, m in both]
+    else:
+        terms = [corrected_terms(j, m, model.tilt) for j, m in both]
+    return _ReadOut(joint, marginal, terms)
 
 
 def _result(
-    pairs: Pairs, rows: int, data: CrossFitDataModule, model: CrossFitEstimator, seed: int
+    pairs: Pairs, rows: int, data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool
 ) -> MutualInformationEstimate:
     held_rows = data.folds.held
     train_rows = list(data.folds.train[:, : 2 * len(held_rows[0])])
@@ -210,7 +221,10 @@ def _result(
     terms, used = torch.cat(held.terms), len(pairs.x)
     error = (terms.var() / used + (GAP_SHARE * (in_sample - held_out)) ** 2).sqrt().item()
     pointwise = np.full(rows, np.nan)
-    pointwise[pairs.kept[torch.cat(held_rows)].numpy()] = torch.cat(best.joint).numpy()
+    discrete = data.levels is not None
+    log_ratios = torch.cat(best.terms if discrete else best.joint)
+    pointwise[pairs.kept[torch.cat(held_rows)].numpy()] = log_ratios.numpy()
+    bound = donsker_varadhan(torch.cat(best.joint), torch.cat(best.marginal))
     evidence = Evidence(
         nats=nats,
         standard_error=error,
@@ -219,7 +233,7 @@ def _result(
         joint=torch.cat(held.joint),
         marginal=torch.cat(held.marginal),
         terms=terms,
-        tilt=model.tilt,
+        tilt=math.inf if discrete else model.tilt,
         epochs=len(model.learning_curve) - 1,
         best_epoch=model.best_epoch.cpu(),
         stopped=bool(model.done.all()),
@@ -231,7 +245,7 @@ def _result(
         standard_error=error,
         held_out=held_out,
         in_sample=in_sample,
-        lower_bound=donsker_varadhan(torch.cat(best.joint), torch.cat(best.marginal)).item(),
+        lower_bound=(log_ratios.mean() if discrete else bound).item(),
         per_fold=tuple(held.per_fold.tolist()),
         pointwise=pointwise,
         terms=terms[torch.cat(held_rows).argsort()].numpy(),
@@ -240,22 +254,24 @@ def _result(
         learning_curve=torch.stack(model.learning_curve).double().numpy(),
         validation_loss=torch.stack(model.validation_losses).double().numpy(),
         diagnostics=diagnose(evidence),
-        seed=seed,
+        seed=data.seed,
         seconds=0.0,
-        settings={**_settings(data, model), **_columns(pairs)},
+        settings={**_settings(data, model, swapped), **_columns(pairs)},
         versions={package: version(package) for package in PACKAGES},
-        critics=FoldCritics(data.views, model.best).cpu(),
+        critics=FoldCritics(data.views, model.best, swapped).cpu(),
         **_plotted(pairs, rows),
     )
 
 
-def _settings(data: CrossFitDataModule, model: CrossFitEstimator) -> dict[str, Any]:
+def _settings(data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool) -> dict[str, Any]:
     names = ("learning_rate", "weight_decay", "averaging", "patience", "late_share", "tilt")
+    transforms = [_plain(data.x_transform), _plain(data.z_transform)]
+    x_transform, z_transform = reversed(transforms) if swapped else transforms
     return {
         "batch_size": data.batch_size,
         "max_epochs": model.trainer.max_epochs,
-        "x_transform": _plain(data.x_transform),
-        "z_transform": _plain(data.z_transform),
+        "x_transform": x_transform,
+        "z_transform": z_transform,
         **{name: getattr(model, name) for name in names},
     }
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["corrected_terms"]
+__all__ = ["corrected_terms", "normalized_terms"]
 
 
 def corrected_terms(joint: Tensor, marginal: Tensor, tilt: float = 2.0) -> Tensor:
@@ -33,3 +33,31 @@ def corrected_terms(joint: Tensor, marginal: Tensor, tilt: float = 2.0) -> Tenso
     """
     apart = torch.exp(marginal - F.softplus(marginal - tilt)).mean(-1)
     return joint + torch.sigmoid(tilt - joint) - apart
+
+
+def normalized_terms(joint: Tensor, marginal: Tensor, log_weights: Tensor) -> Tensor:
+    r"""Compute the terms of the exact conditional distribution of a discrete variable.
+
+    .. math:: T(x_i, z_i) - \ln \sum_c p_c e^{T(x_i, c)}
+
+    With :math:`q(c | x) \propto p_c e^{T(x, c)}` it is :math:`\ln q(z_i | x_i) / p(z_i)`, whose
+    mean is the entropy of z less the cross-entropy of a classifier: a lower bound on the mutual
+    information for any critic.
+
+    References:
+        Barber and Agakov, "The IM algorithm", 2003.
+
+    Args:
+        joint: Scores of pairs drawn together, shape ``(*, N)``.
+        marginal: Scores of each x with every value of z, shape ``(*, N, C)``.
+        log_weights: :math:`\ln p_c`, shape ``(C,)``.
+
+    Returns:
+        Shape ``(*, N)``, in nats.
+
+    Example:
+        >>> log_weights = torch.tensor([0.5, 0.5]).log()
+        >>> normalized_terms(torch.tensor([0.0]), torch.tensor([[0.0, -100.0]]), log_weights)
+        tensor([0.6931])
+    """
+    return joint - torch.logsumexp(marginal + log_weights, dim=-1)

@@ -19,10 +19,11 @@ from mine_lightning.features import Features
 from mine_lightning.gaussian import canonical_pairs, gaussian_log_ratio
 from mine_lightning.transforms import Standardize, Transform
 
-__all__ = ["CrossFitDataModule", "FoldView", "Folds", "padded", "split_folds"]
+__all__ = ["CrossFitDataModule", "FoldView", "Folds", "Levels", "padded", "split_folds"]
 
 PAIRS_AT_ONCE = 4096
 MOST_DIRECTIONS = 16
+MOST_LEVELS = 50
 LARGE_SHARE = 0.4  # of ln N, from which on a Gaussian fit counts as large
 
 
@@ -68,6 +69,27 @@ def split_folds(rows: int, folds: int, val_fraction: float, generator: torch.Gen
         others.append(rest[torch.randperm(len(rest), generator=generator)][:least])
     val, train = torch.stack(others).split([validation, least - validation], dim=1)
     return Folds(train, val, [rows.sort().values for rows in held])
+
+
+class Levels(NamedTuple):
+    """The values of a discrete variable.
+
+    Attributes:
+        rows: The number of a row with each value, shape ``(C,)``.
+        log_weights: Log of the share of rows with each value, shape ``(C,)``, float64.
+    """
+
+    rows: Tensor
+    log_weights: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor) -> "Levels | None":
+        """Return the distinct rows of a variable if they are few, at least ten rows to each."""
+        _, level, counts = values.flatten(1).unique(dim=0, return_inverse=True, return_counts=True)
+        if len(counts) > min(MOST_LEVELS, len(values) // 10):
+            return None
+        rows = torch.zeros_like(counts).scatter_(0, level, torch.arange(len(values)))
+        return cls(rows, (counts / len(values)).double().log())
 
 
 class Seen(NamedTuple):
@@ -166,6 +188,8 @@ def _flat(rows: Tensor) -> Tensor:
 class CrossFitDataModule(LightningDataModule):
     """Batches for an ensemble with one critic for each fold.
 
+    If one of the variables is discrete, let it be z: see :attr:`levels`.
+
     A batch is ``{"joint": (x, z), "marginal": z', "offset": (joint, marginal)}`` with the features
     x ``(E, N, F_x)`` and z ``(E, N, F_z)``, partners z' ``(E, N, K, F_z)``, and the scores of the
     fold's Gaussian critic, ``(E, N)`` and ``(E, N, K)``, that the network's output is added to.
@@ -180,6 +204,9 @@ class CrossFitDataModule(LightningDataModule):
         x_transform: Invertible transform of x; :class:`~mine_lightning.RankToNormal` by default.
         z_transform: Invertible transform of z, likewise.
         seed: Seed of the folds, the order and the partners.
+
+    Attributes:
+        levels: The values of z, if it is discrete.
 
     Raises:
         ValueError: If an argument is out of range or there are too few rows.
@@ -207,6 +234,7 @@ class CrossFitDataModule(LightningDataModule):
         rows = self.folds.train.shape[1]
         self.batch_size = min(batch_size, rows, max(64, rows // 10))
         self.x_transform, self.z_transform = x_transform, z_transform
+        self.levels = Levels.of(z)
         self.views: list[FoldView] = []
 
     def setup(self, stage: str | None = None) -> None:
@@ -253,7 +281,12 @@ class CrossFitDataModule(LightningDataModule):
 
     def evaluation(self, rows: Tensor, partners: int, seed: int) -> "FoldEvaluation":
         """Return a loader of given rows, shape ``(E, N)``, with partners from among them."""
-        return FoldEvaluation(self, rows, partners, spawn_generator(self.seed, seed))
+        count, generator = min(partners, rows.shape[1] - 1), spawn_generator(self.seed, seed)
+        return FoldEvaluation(self, rows, Partners(count).partners(rows, len(self.x), generator))
+
+    def all_levels(self, rows: Tensor, levels: Levels) -> "FoldEvaluation":
+        """Return a loader of given rows, shape ``(E, N)``, with every value of z as a partner."""
+        return FoldEvaluation(self, rows, levels.rows.expand(*rows.shape, -1))
 
 
 def padded(tensors: Sequence[Tensor]) -> Tensor:
@@ -292,17 +325,12 @@ class FoldEvaluation:
     Args:
         data: Where the rows are.
         rows: Row numbers, shape ``(E, N)``.
-        partners: Partners for each row, fewer where there are not so many rows.
-        generator: Source of the partners.
+        partners: Row numbers of the partners, shape ``(E, N, K)``.
     """
 
-    def __init__(
-        self, data: CrossFitDataModule, rows: Tensor, partners: int, generator: torch.Generator
-    ) -> None:
-        count = min(partners, rows.shape[1] - 1)
-        self.data, self.rows = data, rows
-        self.partners = Partners(count).partners(rows, rows.shape[1], generator)  # (E, N, K)
-        self.chunk = max(1, PAIRS_AT_ONCE // (1 + count))
+    def __init__(self, data: CrossFitDataModule, rows: Tensor, partners: Tensor) -> None:
+        self.data, self.rows, self.partners = data, rows, partners
+        self.chunk = max(1, PAIRS_AT_ONCE // (1 + partners.shape[2]))
 
     def __len__(self) -> int:
         return math.ceil(self.rows.shape[1] / self.chunk)
