@@ -33,7 +33,7 @@ class SampleFigures(Callback):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         with isolate_rng(), torch.no_grad():
-            figure = side_by_side(data.draw(self.samples)[0], pl_module(self.samples).cpu())
+            figure = side_by_side(data.draw(self.samples)[0], pl_module(self.samples).float().cpu())
         for logger in loggers:
             logger.experiment.add_figure("samples", figure, trainer.global_step)
 
@@ -46,9 +46,9 @@ def side_by_side(real: Tensor, generated: Tensor) -> Figure:
         axis.set_title(title)
         axis.set_aspect("equal")
         if rows.ndim == 2:
-            axis.scatter(rows[:, 0], rows[:, 1], s=2, alpha=0.4)
+            axis.scatter(*rows.T.numpy(), s=2, alpha=0.4)
         else:
-            axis.imshow(tiled(rows), cmap="gray", vmin=-1, vmax=1)
+            axis.imshow(tiled(rows).numpy(), cmap="gray", vmin=-1, vmax=1)
             axis.set_axis_off()
     return figure
 
