@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -20,7 +21,7 @@ from mine_lightning.data.checks import Missing, Pairs, check_pairs
 from mine_lightning.data.folds import CrossFitDataModule, Levels
 from mine_lightning.diagnostics import Evidence, diagnose, repeated_values
 from mine_lightning.ensemble import CriticEnsemble
-from mine_lightning.functional import donsker_varadhan
+from mine_lightning.functional import donsker_varadhan, infonce
 from mine_lightning.readout import corrected_terms, normalized_terms
 from mine_lightning.results import MutualInformationEstimate
 from mine_lightning.transforms import Transform
@@ -127,7 +128,9 @@ def without_remarks() -> Iterator[None]:
     level = remarks.level
     remarks.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
+            yield
     finally:
         remarks.setLevel(level)
 
@@ -224,7 +227,8 @@ def _result(
     discrete = data.levels is not None
     log_ratios = torch.cat(best.terms if discrete else best.joint)
     pointwise[pairs.kept[torch.cat(held_rows)].numpy()] = log_ratios.numpy()
-    bound = donsker_varadhan(torch.cat(best.joint), torch.cat(best.marginal))
+    scores = torch.cat(best.joint), torch.cat(best.marginal)
+    bound = torch.maximum(donsker_varadhan(*scores), infonce(*scores))
     evidence = Evidence(
         nats=nats,
         standard_error=error,

@@ -72,7 +72,8 @@ class MutualInformationEstimate(Quantity):
         standard_error: Its standard error, from which :meth:`interval` follows.
         held_out: The estimate from rows scored by critics that had not seen them.
         in_sample: The same from rows that the critics were trained on.
-        lower_bound: The Donsker-Varadhan bound on held-out rows.
+        lower_bound: A lower bound from held-out rows: the larger of Donsker-Varadhan's and InfoNCE's,
+            or, for labels, the entropy less the cross-entropy.
         per_fold: The held-out estimate of each fold.
         pointwise: Pointwise mutual information of each row of the input, held out; nan for rows
             that were dropped as missing. Shape ``(N,)``.
@@ -131,7 +132,7 @@ class MutualInformationEstimate(Quantity):
             "standard error": f"{self.standard_error:.4f} nats",
             "95 % interval": f"[{low:.4f}, {high:.4f}] nats",
             "held out, in sample": f"{self.held_out:.4f}, {self.in_sample:.4f} nats",
-            "lower bound": f"{self.lower_bound:.4f} nats (Donsker-Varadhan, held-out rows)",
+            "lower bound": f"{self.lower_bound:.4f} nats (held-out rows)",
             "rows": f"{self.rows:,} in {self.folds} folds",
             "epochs": f"{len(self.learning_curve) - 1}",
             "seed": f"{self.seed}",
