@@ -72,8 +72,8 @@ class MutualInformationEstimate(Quantity):
         standard_error: Its standard error, from which :meth:`interval` follows.
         held_out: The estimate from rows scored by critics that had not seen them.
         in_sample: The same from rows that the critics were trained on.
-        lower_bound: A lower bound from held-out rows: the larger of Donsker-Varadhan's and InfoNCE's,
-            or, for labels, the entropy less the cross-entropy.
+        lower_bound: A lower bound from held-out rows: the larger of Donsker-Varadhan's and
+            InfoNCE's or, for labels, the entropy less the cross-entropy.
         per_fold: The held-out estimate of each fold.
         pointwise: Pointwise mutual information of each row of the input, held out; nan for rows
             that were dropped as missing. Shape ``(N,)``.
