@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
@@ -127,6 +127,27 @@ def test_the_reported_estimates_are_pooled_not_averaged() -> None:
     joint, marginal = zip(*[model.scores(b) for b in data.val_dataloader()], strict=True)
     pooled = model.objective.estimate(torch.cat(joint), torch.cat(marginal))
     assert trainer.callback_metrics["val/mi"].item() == pytest.approx(pooled.item(), abs=1e-5)
+
+
+def test_small_critics_train_on_one_thread_and_the_number_is_restored() -> None:
+    seen = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, *args) -> None:
+            seen.append(torch.get_num_threads())
+
+        def on_train_epoch_end(self, *args) -> None:
+            raise KeyError("stop")
+
+    torch.set_num_threads(2)
+    data = GaussianDataModule(rows=600, correlation=0.5, batch_size=64, seed=0)
+    fit(MutualInformationEstimator(), data, max_steps=3)
+    assert torch.get_num_threads() == 2
+    with pytest.raises(KeyError):
+        fit(MutualInformationEstimator(), data, max_epochs=1, callbacks=[Watch()])
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
 
 
 def test_evaluation_leaves_the_moving_average_alone() -> None:

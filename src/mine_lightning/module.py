@@ -16,6 +16,7 @@ from mine_lightning.critics import ConcatCritic, score_pairs
 from mine_lightning.dashboard import Dashboard
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
 from mine_lightning.objectives import MINE, Objective
+from mine_lightning.threads import SingleThread
 
 __all__ = ["MutualInformationEstimator"]
 
@@ -165,8 +166,8 @@ class MutualInformationEstimator(LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         trainer: Any = self.trainer
-        attached = any(isinstance(callback, Dashboard) for callback in trainer.callbacks)
-        return [] if attached else [Dashboard()]
+        attached = {type(callback) for callback in trainer.callbacks}
+        return [kind() for kind in (Dashboard, SingleThread) if kind not in attached]
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.parameters())
