@@ -71,8 +71,10 @@ def test_epochs_differ_and_the_seed_repeats_them() -> None:
 def test_partners_are_never_the_own_row() -> None:
     data = CrossFitDataModule(*sample())
     data.setup()
-    loader = data.val_dataloader()
-    assert not (loader.partners == loader.rows.unsqueeze(2)).any()
+    rows = data.folds.val
+    for given in (rows, torch.cat([rows, rows[:, :1]], dim=1)):
+        loader = data.evaluation(given, 20, seed=0)
+        assert not (loader.partners == loader.rows.unsqueeze(2)).any()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 
 from mine_lightning.data.checks import Missing, check_paired, check_pairs
-from mine_lightning.estimate import GAP_SHARE, as_labels, estimate_mutual_information
+from mine_lightning.estimate import as_labels, estimate_mutual_information
 from mine_lightning.results import MutualInformationEstimate, Quantity
+from mine_lightning.scoring import standard_error
 
 __all__ = ["ConditionalEstimate", "estimate_conditional_mutual_information"]
 
@@ -87,10 +88,10 @@ def estimate_conditional_mutual_information(
     alone = estimate_mutual_information(second.x, y, **kwargs)
     terms = both.terms - alone.terms
     gap = both.in_sample - both.held_out - alone.in_sample + alone.held_out
-    error = np.sqrt(terms.var() / len(terms) + (GAP_SHARE * gap) ** 2)
+    nats = both.nats - alone.nats
     return ConditionalEstimate(
-        nats=both.nats - alone.nats,
-        standard_error=float(error),
+        nats=nats,
+        standard_error=standard_error(torch.from_numpy(terms), gap, nats),
         both=both,
         given=alone,
         rows=both.rows,

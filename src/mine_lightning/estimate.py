@@ -6,13 +6,15 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import Trainer
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mine_lightning.config import as_plain
@@ -20,16 +22,12 @@ from mine_lightning.crossfit import CrossFitEstimator, FoldCritics
 from mine_lightning.data.checks import Missing, Pairs, check_pairs
 from mine_lightning.data.folds import CrossFitDataModule, Levels
 from mine_lightning.diagnostics import Evidence, diagnose, repeated_values
-from mine_lightning.ensemble import CriticEnsemble
-from mine_lightning.functional import donsker_varadhan, infonce
-from mine_lightning.readout import corrected_terms, normalized_terms
 from mine_lightning.results import MutualInformationEstimate
+from mine_lightning.scoring import Readings, read
 from mine_lightning.transforms import Transform
 
 __all__ = ["estimate_mutual_information"]
 
-PARTNERS, HELD_PARTNERS = 10, 20
-GAP_SHARE = 0.35  # of the gap between in-sample and held-out value, taken as an error
 MOST_LABELS = 20
 MOST_NAMED = 50
 PACKAGES = ("mine-lightning", "torch", "lightning")
@@ -117,8 +115,7 @@ def estimate_mutual_information(
         trainer.fit(model, datamodule=data)
     model.to(trainer.strategy.root_device)
     result = _result(pairs, len(x), data, model, swapped)
-    object.__setattr__(result, "seconds", time.perf_counter() - start)
-    return result
+    return replace(result, seconds=time.perf_counter() - start)
 
 
 @contextmanager
@@ -173,91 +170,25 @@ def as_labels(values: Any) -> Any:
     return pd.DataFrame({"label": pd.Categorical(array)}, index=index)
 
 
-class _ReadOut(NamedTuple):
-    """Scores of given rows of each fold, and the terms whose mean is the estimate."""
-
-    joint: list[Tensor]
-    marginal: list[Tensor]
-    terms: list[Tensor]
-
-    @property
-    def per_fold(self) -> Tensor:
-        return torch.stack([terms.mean() for terms in self.terms])
-
-
-def _read_out(
-    model: CrossFitEstimator,
-    data: CrossFitDataModule,
-    critics: CriticEnsemble,
-    rows: list[Tensor],
-    partners: int = PARTNERS,
-) -> _ReadOut:
-    """Score each fold's rows, of which there may be one more or less."""
-    least = min(map(len, rows))
-    lengths = [len(r) for r in rows]
-    padded = torch.stack([torch.cat([r, r[: max(lengths) - len(r)]]) for r in rows])
-    levels = data.levels
-    if levels is None:
-        loader = data.evaluation(padded, min(partners, least - 1), seed=4)
-    else:
-        loader = data.all_levels(padded, levels)
-    scores = [scores.double().cpu() for scores in model.score_all(loader, critics)]
-    joint, marginal = ([s[:n] for s, n in zip(side, lengths, strict=True)] for side in scores)
-    both = zip(joint, marginal, strict=True)
-    if levels is not None:
-        terms = [normalized_terms(j, m, levels.log_weights) for j, m in both]
-    else:
-        terms = [corrected_terms(j, m, model.tilt) for j, m in both]
-    return _ReadOut(joint, marginal, terms)
-
-
 def _result(
     pairs: Pairs, rows: int, data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool
 ) -> MutualInformationEstimate:
-    held_rows = data.folds.held
-    train_rows = list(data.folds.train[:, : 2 * len(held_rows[0])])
-    held = _read_out(model, data, model.late, held_rows, HELD_PARTNERS)
-    seen = _read_out(model, data, model.late, train_rows)
-    best = _read_out(model, data, model.best, held_rows)
-    held_out, in_sample = held.per_fold.mean().item(), seen.per_fold.mean().item()
-    nats = (held_out + in_sample) / 2
-    terms, used = torch.cat(held.terms), len(pairs.x)
-    error = (terms.var() / used + (GAP_SHARE * (in_sample - held_out)) ** 2).sqrt().item()
-    pointwise = np.full(rows, np.nan)
-    discrete = data.levels is not None
-    log_ratios = torch.cat(best.terms if discrete else best.joint)
-    pointwise[pairs.kept[torch.cat(held_rows)].numpy()] = log_ratios.numpy()
-    scores = torch.cat(best.joint), torch.cat(best.marginal)
-    bound = torch.maximum(donsker_varadhan(*scores), infonce(*scores))
-    evidence = Evidence(
-        nats=nats,
-        standard_error=error,
-        held_out=held_out,
-        in_sample=in_sample,
-        joint=torch.cat(held.joint),
-        marginal=torch.cat(held.marginal),
-        terms=terms,
-        tilt=math.inf if discrete else model.tilt,
-        epochs=len(model.learning_curve) - 1,
-        best_epoch=model.best_epoch.cpu(),
-        stopped=bool(model.done.all()),
-        repeated=repeated_values(pairs.x, pairs.x_columns)
-        | repeated_values(pairs.z, pairs.z_columns),
-    )
+    readings = read(model, data)
+    order = torch.cat(data.folds.held)
     return MutualInformationEstimate(
-        nats=nats,
-        standard_error=error,
-        held_out=held_out,
-        in_sample=in_sample,
-        lower_bound=(log_ratios.mean() if discrete else bound).item(),
-        per_fold=tuple(held.per_fold.tolist()),
-        pointwise=pointwise,
-        terms=terms[torch.cat(held_rows).argsort()].numpy(),
-        rows=used,
-        folds=len(held_rows),
+        nats=readings.nats,
+        standard_error=readings.standard_error,
+        held_out=readings.held_out,
+        in_sample=readings.in_sample,
+        lower_bound=readings.lower_bound,
+        per_fold=tuple(readings.held.per_fold.tolist()),
+        pointwise=_placed(readings.log_ratios, pairs.kept[order], rows),
+        terms=readings.terms[order.argsort()].numpy(),
+        rows=len(pairs.x),
+        folds=len(data.folds.held),
         learning_curve=torch.stack(model.learning_curve).double().numpy(),
         validation_loss=torch.stack(model.validation_losses).double().numpy(),
-        diagnostics=diagnose(evidence),
+        diagnostics=diagnose(_evidence(pairs, model, readings)),
         seed=data.seed,
         seconds=0.0,
         settings={**_settings(data, model, swapped), **_columns(pairs)},
@@ -265,6 +196,32 @@ def _result(
         critics=FoldCritics(data.views, model.best, swapped).cpu(),
         **_plotted(pairs, rows),
     )
+
+
+def _evidence(pairs: Pairs, model: CrossFitEstimator, readings: Readings) -> Evidence:
+    sides = ((pairs.x, pairs.x_columns), (pairs.z, pairs.z_columns))
+    x_repeated, z_repeated = (repeated_values(*side) for side in sides)
+    return Evidence(
+        nats=readings.nats,
+        standard_error=readings.standard_error,
+        held_out=readings.held_out,
+        in_sample=readings.in_sample,
+        joint=torch.cat(readings.held.joint),
+        marginal=torch.cat(readings.held.marginal),
+        terms=readings.terms,
+        tilt=math.inf if readings.discrete else model.tilt,
+        epochs=len(model.learning_curve) - 1,
+        best_epoch=model.best_epoch.cpu(),
+        stopped=bool(model.done.all()),
+        repeated=x_repeated | z_repeated,
+    )
+
+
+def _placed(values: Tensor, places: Tensor, rows: int) -> NDArray[np.float64]:
+    """Put values in their places among the rows of the input; nan elsewhere."""
+    placed = np.full(rows, np.nan)
+    placed[places.numpy()] = values.double().numpy()
+    return placed
 
 
 def _settings(data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool) -> dict[str, Any]:
@@ -295,8 +252,7 @@ def _plotted(pairs: Pairs, rows: int) -> dict[str, Any]:
     sides: Sequence[Tensor] = (pairs.x, pairs.z)
     if any(side[0].numel() != 1 for side in sides):
         return {}
-    columns = {}
-    for name, side in zip(("x", "z"), sides, strict=True):
-        columns[name] = np.full(rows, np.nan)
-        columns[name][pairs.kept.numpy()] = side.flatten().double().numpy()
-    return columns
+    return {
+        name: _placed(side.flatten(), pairs.kept, rows)
+        for name, side in zip(("x", "z"), sides, strict=True)
+    }

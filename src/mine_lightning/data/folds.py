@@ -282,7 +282,9 @@ class CrossFitDataModule(LightningDataModule):
     def evaluation(self, rows: Tensor, partners: int, seed: int) -> "FoldEvaluation":
         """Return a loader of given rows, shape ``(E, N)``, with partners from among them."""
         count, generator = min(partners, rows.shape[1] - 1), spawn_generator(self.seed, seed)
-        return FoldEvaluation(self, rows, Partners(count).partners(rows, len(self.x), generator))
+        chosen = Partners(count).partners(rows, len(self.x), generator)
+        own = chosen == rows.unsqueeze(2)  # where a row stands twice
+        return FoldEvaluation(self, rows, torch.where(own, chosen.roll(1, 2), chosen))
 
     def all_levels(self, rows: Tensor, levels: Levels) -> "FoldEvaluation":
         """Return a loader of given rows, shape ``(E, N)``, with every value of z as a partner."""
