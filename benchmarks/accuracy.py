@@ -168,6 +168,8 @@ def draw(done: dict[str, Any]) -> None:
     runs = [run for run in done.values() if run["group"] in ("tasks", "reference", "unseen")]
     order = list(dict.fromkeys(name for group in ("tasks", "unseen") for name in names(group)))
     sizes = sorted({run["rows"] for run in runs})
+    if not sizes:
+        return
     figure, panels = plt.subplots(
         1, len(sizes), figsize=(3 + 3 * len(sizes), 10), sharey=True, squeeze=False
     )

@@ -21,7 +21,8 @@ from mine_lightning.readout import corrected_terms
 
 __all__ = ["CrossFitEstimator", "FoldCritics"]
 
-LEAST_GAIN = 1e-5
+LEAST_STEP = 1e-5  # by which a loss has to improve on the best one
+LEAST_GAIN = 5e-4  # by which it has to improve on the closed-form critic
 
 
 class CrossFitEstimator(LightningModule):
@@ -32,7 +33,8 @@ class CrossFitEstimator(LightningModule):
     exponentially averaged weights are compared, fold by fold, on the validation rows by the
     objective's loss. Two states are kept for each fold: ``best``, and ``late``, the last one that
     keeps a share of the best one's gain. Training ends when no fold has improved for ``patience``
-    epochs.
+    epochs. The closed-form critic alone is kept unless the network improves on its loss noticeably:
+    where the dependence is large the loss hardly feels how large a score is.
 
     Args:
         folds: Number E of folds.
@@ -210,12 +212,13 @@ class CrossFitEstimator(LightningModule):
 
     def _select(self, losses: Tensor) -> None:
         epoch = self.current_epoch + 1
-        better = (losses < self.best_loss - LEAST_GAIN) & ~self.done
+        better = (losses < self.best_loss - LEAST_STEP) & ~self.done
         self.best_loss[better] = losses[better]
         self.best_epoch[better] = epoch
-        self.best.copy_members(self.averaged, better)
+        gained = losses < self.first_loss - LEAST_GAIN
+        self.best.copy_members(self.averaged, better & gained)
         gain = self.first_loss - self.best_loss
-        late = (losses <= self.first_loss - self.late_share * gain) & (gain > 0) & ~self.done
+        late = (losses <= self.first_loss - self.late_share * gain) & gained & ~self.done
         self.late_epoch[late] = epoch
         self.late.copy_members(self.averaged, late)
         self.done |= epoch - self.best_epoch >= self.patience

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Evidence", "diagnose", "repeated_values"]
+__all__ = ["LEAST_PAIRS", "Evidence", "diagnose", "effective_sample_size", "repeated_values"]
+
+LEAST_PAIRS = 100  # effective pairs, from which on the Donsker-Varadhan bound is trusted
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,19 @@ def _near_ceiling(e: Evidence) -> str | None:
 
 
 def _low_effective_sample_size(e: Evidence) -> str | None:
-    scores = e.marginal.flatten().double()
-    size = torch.exp(2 * scores.logsumexp(0) - (2 * scores).logsumexp(0)).item()
-    if size >= 100:
+    size = effective_sample_size(e.marginal)
+    if size >= LEAST_PAIRS:
         return None
     return (
-        f"The partition term of the lower bound rests on an effective {size:.0f} of "
-        f"{len(scores):,} pairs: the bound is unreliable, the estimate less so."
+        f"The partition term rests on an effective {size:.0f} of {e.marginal.numel():,} pairs: the "
+        "Donsker-Varadhan bound is unreliable and is left out of the lower bound."
     )
+
+
+def effective_sample_size(scores: Tensor) -> float:
+    r"""Return :math:`(\sum e^T)^2 / \sum e^{2 T}`: how many pairs carry the partition term."""
+    scores = scores.flatten().double()
+    return torch.exp(2 * scores.logsumexp(0) - (2 * scores).logsumexp(0)).item()
 
 
 def _clipped(e: Evidence) -> str | None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mine_lightning.crossfit import CrossFitEstimator
 from mine_lightning.data.folds import CrossFitDataModule
+from mine_lightning.diagnostics import LEAST_PAIRS, effective_sample_size
 from mine_lightning.ensemble import CriticEnsemble
 from mine_lightning.functional import donsker_varadhan, infonce
 from mine_lightning.readout import corrected_terms, normalized_terms
@@ -116,7 +117,10 @@ class Readings(NamedTuple):
         if self.discrete:
             return self.log_ratios.mean().item()
         scores = torch.cat(self.best.joint), torch.cat(self.best.marginal)
-        return max(donsker_varadhan(*scores).item(), infonce(*scores).item())
+        bounds = [infonce(*scores).item()]
+        if effective_sample_size(scores[1]) >= LEAST_PAIRS:
+            bounds.append(donsker_varadhan(*scores).item())
+        return max(bounds)
 
 
 def standard_error(terms: Tensor, gap: float, nats: float) -> float:
