@@ -19,6 +19,8 @@ PARTNERS, HELD_PARTNERS = 10, 20
 GAP_SHARE = 0.5  # of the gap: the truth lies between held-out and in-sample value
 MODEL_SHARE = 0.015  # of the value: errors that the critics have in common
 
+LEAST_ERROR, LEAST_ROWS = 0.001, 5  # nats, and rows, too weak or too few to be seen
+
 
 class FoldScores(NamedTuple):
     """Scores of given rows, one entry for each fold.
@@ -124,7 +126,10 @@ class Readings(NamedTuple):
 
 
 def standard_error(terms: Tensor, gap: float, nats: float) -> float:
-    """Combine sampling error, the critics' variance and a share of the value for their bias.
+    """Combine sampling error, the critics' variance, their bias and what they cannot see.
+
+    The variance shows in the gap, the bias is taken as a share of the value, and dependence that is
+    too weak for the validation rows to confirm is missed without a trace.
 
     Args:
         terms: Terms whose mean is the held-out estimate, shape ``(N,)``.
@@ -132,7 +137,8 @@ def standard_error(terms: Tensor, gap: float, nats: float) -> float:
         nats: The estimate.
     """
     sampling = terms.var().item() / len(terms)
-    return math.sqrt(sampling + (GAP_SHARE * gap) ** 2 + (MODEL_SHARE * nats) ** 2)
+    unseen = LEAST_ERROR + LEAST_ROWS / len(terms)
+    return math.sqrt(sampling + (GAP_SHARE * gap) ** 2 + (MODEL_SHARE * nats) ** 2 + unseen**2)
 
 
 def read(model: CrossFitEstimator, data: CrossFitDataModule) -> Readings:
