@@ -132,15 +132,15 @@ def test_the_vae_learns_and_generates():
 
 def test_beta_takes_information_out_of_the_code():
     rows = {}
-    for beta in (0.0, 1.0):
+    for beta in (0.0, 0.1):
         pl.seed_everything(0, verbose=False)
         model = InformationBottleneck(beta=beta)
-        logged, trainer = fit(model, DigitImages(), max_steps=-1, max_epochs=6)
+        logged, trainer = fit(model, DigitImages(), max_steps=-1, max_epochs=8)
         last = [row["train_mi"] for row in logged if "train_mi" in row][-22:]
         rows[beta] = sum(last) / 22, float(trainer.callback_metrics["val_accuracy"])
     assert rows[0.0][1] > 0.85
-    assert rows[1.0][1] > 0.5
-    assert rows[1.0][0] < rows[0.0][0] - 0.3
+    assert rows[0.1][1] > 0.7
+    assert rows[0.1][0] < rows[0.0][0] - 0.3
 
 
 def test_the_grid_counts_modes_and_quality():
