@@ -29,6 +29,7 @@ def batch() -> torch.Tensor:
 
 def mine_lightning() -> Callable[[], float]:
     from mine_lightning.critics import ConcatCritic
+    from mine_lightning.functional import split_pairs
     from mine_lightning.objectives import InfoNCE
 
     critic, objective = ConcatCritic(HIDDEN), InfoNCE()
@@ -37,9 +38,7 @@ def mine_lightning() -> Callable[[], float]:
 
     def step() -> float:
         x, z = batch()
-        scores = critic(x.unsqueeze(1), z.unsqueeze(0))
-        others = scores.flatten()[1:].view(ROWS - 1, ROWS + 1)[:, :-1].reshape(ROWS, ROWS - 1)
-        loss = objective.loss(scores.diagonal(), others)
+        loss = objective.loss(*split_pairs(critic(x.unsqueeze(1), z.unsqueeze(0))))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

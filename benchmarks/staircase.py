@@ -43,7 +43,7 @@ from torch import Tensor
 
 from mine_lightning import objectives
 from mine_lightning.critics import ConcatCritic, Critic, SeparableCritic
-from mine_lightning.functional import log_mean_exp
+from mine_lightning.functional import log_mean_exp, split_pairs
 from mine_lightning.objectives import Objective
 
 HERE = Path(__file__).resolve().parent
@@ -100,10 +100,7 @@ def sample(bits: float, cube: bool, generator: torch.Generator) -> tuple[Tensor,
 
 def score(critic: Critic, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """Return the scores of the pairs, ``(N,)``, and of all others, ``(N, N - 1)``."""
-    scores = critic(x.unsqueeze(1), z.unsqueeze(0))
-    rows = len(scores)
-    others = scores.flatten()[1:].view(rows - 1, rows + 1)[:, :-1].reshape(rows, rows - 1)
-    return scores.diagonal(), others
+    return split_pairs(critic(x.unsqueeze(1), z.unsqueeze(0)))
 
 
 def pooled_terms(objective: Objective, joint: Tensor, marginal: Tensor) -> list[float]:

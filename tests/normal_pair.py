@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mine_lightning.critics import ConcatCritic
+from mine_lightning.functional import split_pairs
 from mine_lightning.objectives import Objective
 
 
@@ -82,9 +83,7 @@ def train(
 def score(critic: nn.Module, x: Tensor, z: Tensor, all_pairs: bool) -> tuple[Tensor, Tensor]:
     if not all_pairs:
         return critic(x, z), critic(x, z.roll(1, 0))
-    scores, rows = critic(x.unsqueeze(1), z.unsqueeze(0)), len(x)
-    rest = scores.flatten()[1:].view(rows - 1, rows + 1)[:, :-1].reshape(rows, rows - 1)
-    return scores.diagonal(), rest
+    return split_pairs(critic(x.unsqueeze(1), z.unsqueeze(0)))
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from mine_lightning.functional import (
     nwj,
     other_rows,
     smile,
+    split_pairs,
     tuba,
 )
 from objective_cases import MEMBERS, draw_scores
@@ -230,3 +231,18 @@ def test_a_column_of_scores_is_never_broadcast(function):
         function(torch.zeros(4, 1), torch.zeros(4, 3))
     with pytest.raises(ValueError, match=r"Expected `marginal` to have shape \(N,\) or \(N, K\)"):
         function(torch.zeros(4), torch.zeros(5, 3))
+
+
+def test_all_pairs_are_split_and_rebuilt():
+    scores = torch.randn(5, 5)
+    joint, marginal = split_pairs(scores)
+    assert torch.equal(joint, scores.diagonal())
+    for row in range(5):
+        assert torch.equal(marginal[row], torch.cat((scores[row, :row], scores[row, row + 1 :])))
+    assert torch.equal(all_pairs(joint, marginal), scores)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 4), (3,)])
+def test_only_all_pairs_are_split(shape):
+    with pytest.raises(ValueError, match=r"Expected `scores` to hold all pairs .*, got \("):
+        split_pairs(torch.zeros(shape))

@@ -24,6 +24,7 @@ __all__ = [
     "log_mean_exp",
     "nwj",
     "smile",
+    "split_pairs",
     "tuba",
 ]
 
@@ -270,11 +271,37 @@ def all_pairs(joint: Tensor, marginal: Tensor) -> Tensor:
     return torch.cat((joint[:1], below.flatten())).view(rows, rows)
 
 
+def split_pairs(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Split the scores of all pairs of a batch into its diagonal and the rest.
+
+    Args:
+        scores: ``scores[i, j]`` of the i-th x with the j-th z, shape ``(N, N)``.
+
+    Returns:
+        The joint scores, shape ``(N,)``, and the marginal ones row by row, shape ``(N, N - 1)``.
+
+    Raises:
+        ValueError: If ``scores`` is not square or has fewer than 2 rows.
+
+    Example:
+        >>> split_pairs(torch.arange(9.0).view(3, 3))
+        (tensor([0., 4., 8.]), tensor([[1., 2.],
+                [3., 5.],
+                [6., 7.]]))
+    """
+    rows = len(scores)
+    if rows < 2 or scores.shape != (rows, rows):
+        raise ValueError(
+            f"Expected `scores` to hold all pairs of at least 2 rows, shape (N, N), "
+            f"got {tuple(scores.shape)}."
+        )
+    rest = scores.flatten()[1:].view(rows - 1, rows + 1)[:, :-1].reshape(rows, rows - 1)
+    return scores.diagonal(), rest
+
+
 def other_rows(joint: Tensor, marginal: Tensor) -> Tensor:
     """Return the scores of each z with the x of all other rows, shape ``(N, N - 1)``."""
-    rows = len(joint)
-    scores = all_pairs(joint, marginal).t().flatten()
-    return scores[1:].view(rows - 1, rows + 1)[:, :-1].reshape(rows, rows - 1)
+    return split_pairs(all_pairs(joint, marginal).t())[1]
 
 
 def interpolated_bound(

@@ -14,6 +14,7 @@ from torchmetrics import Metric, MetricCollection
 from mine_lightning.config import Configurable, as_plain
 from mine_lightning.critics import ConcatCritic, score_pairs
 from mine_lightning.dashboard import Dashboard
+from mine_lightning.functional import split_pairs
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.threads import SingleThread
@@ -140,7 +141,7 @@ class MutualInformationEstimator(LightningModule):
         """
         x, z, partners = _unpack(batch)
         if self.all_pairs:
-            return _split_diagonal(score_pairs(self.critic, x.unsqueeze(1), z.unsqueeze(0)))
+            return split_pairs(score_pairs(self.critic, x.unsqueeze(1), z.unsqueeze(0)))
         candidates = torch.cat((z.unsqueeze(1), partners), dim=1)  # (N, 1 + K, ...)
         scores = score_pairs(self.critic, x.unsqueeze(1), candidates)
         return scores[:, 0], scores[:, 1:]
@@ -282,15 +283,6 @@ def _unpack(batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
             f"and {tuple(batch['marginal'].shape)}."
         )
     return x, z, partners
-
-
-def _split_diagonal(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Split all-pairs scores ``(N, N)`` into the joint ``(N,)`` and the others ``(N, N - 1)``."""
-    rows = len(scores)
-    if rows < 2:
-        raise ValueError(f"Expected at least 2 rows to score all pairs, got {rows}.")
-    others = scores.flatten()[1:].view(rows - 1, rows + 1)[:, :-1].reshape(rows, rows - 1)
-    return scores.diagonal(), others
 
 
 def _callable_config(factory: Any) -> Any:
