@@ -128,13 +128,10 @@ class CriticEnsemble(Critic):
 
     def _is_plain(self) -> bool:
         """Whether the critic is a fully connected network on the concatenation."""
-        critic = self.critic
-        return (
-            type(critic) is ConcatCritic
-            and isinstance(critic.x_encoder, nn.Identity)
-            and isinstance(critic.z_encoder, nn.Identity)
-            and not critic.spectral_norm
-        )
+        if type(self.critic) is not ConcatCritic:
+            return False
+        encoders = self.critic.x_encoder, self.critic.z_encoder
+        return encoders == (None, None) and not self.critic.spectral_norm
 
 
 def _batched_mlp(critic: Any, x: Tensor, z: Tensor) -> Tensor:
@@ -142,7 +139,7 @@ def _batched_mlp(critic: Any, x: Tensor, z: Tensor) -> Tensor:
     a, b = _batched_linear(critic.x_layer, x), _batched_linear(critic.z_layer, z)
     hidden = a + b
     for layer in critic.head:
-        hidden = _batched_linear(layer, hidden) if isinstance(layer, nn.Linear) else layer(hidden)
+        hidden = _batched_linear(layer, critic.activate(hidden))
     return hidden.squeeze(-1)
 
 

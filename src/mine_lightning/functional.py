@@ -82,7 +82,7 @@ def log_mean_exp(scores: Tensor, dim: int | tuple[int, ...] | None = None) -> Te
     """
     scores = widen(scores)
     dims = tuple(range(scores.ndim)) if dim is None else (dim,) if isinstance(dim, int) else dim
-    count = math.prod(scores.shape[d] for d in dims)
+    count = math.prod([scores.shape[d] for d in dims])
     return torch.logsumexp(scores, dims) - math.log(count)
 
 

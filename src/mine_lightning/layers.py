@@ -1,6 +1,6 @@
 """Layers that critics and encoders are built of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,16 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "leaky_relu": F.leaky_relu,
+    "relu": torch.relu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
+
+
 def check_positive(name: str, sizes: Sequence[int]) -> None:
     """Raise unless every size is a positive integer."""
     if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
@@ -30,10 +40,25 @@ def activation_layer(name: str) -> nn.Module:
     Raises:
         ValueError: If there is none of that name.
     """
+    check_activation(name)
+    return ACTIVATIONS[name]()
+
+
+def activation_function(name: str) -> Callable[[Tensor], Tensor]:
+    """Return an activation by its name, without the cost of calling a module.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    check_activation(name)
+    return FUNCTIONS[name]
+
+
+def check_activation(name: str) -> None:
+    """Raise unless there is an activation of that name."""
     if name not in ACTIVATIONS:
         names = ", ".join(ACTIVATIONS)
         raise ValueError(f"Expected `activation` to be one of {names}, got {name!r}.")
-    return ACTIVATIONS[name]()
 
 
 def spectral_normalize(weight: Tensor, iterations: int = 32) -> Tensor:

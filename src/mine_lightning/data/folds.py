@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from typing_extensions import Self
 from mine_lightning.data.loaders import Batch, EpochLoader, spawn_generator
 from mine_lightning.data.modules import check_positive, check_share
 from mine_lightning.data.samplers import Derangement, Partners
+from mine_lightning.data.stacks import Stops, stack_size
 from mine_lightning.directions import CommonDirections
 from mine_lightning.features import Features
 from mine_lightning.gaussian import canonical_pairs, gaussian_log_ratio
@@ -273,8 +275,9 @@ class CrossFitDataModule(LightningDataModule):
         }
 
     def train_dataloader(self) -> "FoldLoader":
-        module = None if self.trainer is None else self.trainer.lightning_module
-        return FoldLoader(self, getattr(module, "minibatches_per_step", 1))
+        if self.trainer is None:
+            return FoldLoader(self)
+        return FoldLoader(self, stack_size(self.trainer), Stops.of(self.trainer))
 
     def val_dataloader(self) -> "FoldEvaluation":
         return self.evaluation(self.folds.val, self.val_partners, seed=2)
@@ -302,23 +305,25 @@ class FoldLoader(EpochLoader):
 
     Args:
         data: Where the rows are.
-        stack: Number of minibatches yielded at once.
+        stack: Most minibatches yielded at once.
+        stops: Optimizer steps after which a stack has to end.
     """
 
-    def __init__(self, data: CrossFitDataModule, stack: int = 1) -> None:
+    def __init__(
+        self, data: CrossFitDataModule, stack: int = 1, stops: Stops | None = None
+    ) -> None:
         self.data = data
         rows = data.folds.train.shape[1]
-        super().__init__(rows // data.batch_size, stack, data.seed)
+        super().__init__(rows // data.batch_size, data.seed, stack, stops)
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
+    def epoch(self, epoch: int) -> Iterator[Batch]:
         train, size = self.data.folds.train, self.data.batch_size
         generator = spawn_generator(self.seed, 3, epoch)
         order = train.gather(1, torch.rand(train.shape, generator=generator).argsort(1))
         partners = Derangement().partners(order, train.shape[1], generator)
-        batches = list(zip(order.split(size, 1), partners.split(size, 1), strict=True))
-        for first in range(0, self.batches, self.stack):
-            chosen = batches[first : min(first + self.stack, self.batches)]
-            yield [self.data.batch(rows, others.unsqueeze(2)) for rows, others in chosen]
+        batches = zip(order.split(size, 1), partners.split(size, 1), strict=True)
+        for rows, others in islice(batches, self.batches):
+            yield self.data.batch(rows, others.unsqueeze(2))
 
 
 class FoldEvaluation:

@@ -5,17 +5,17 @@ A batch is ``{"joint": (x, z), "marginal": z'}``; a stack is a list of such batc
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from mine_lightning.data.distributions import Distribution
 from mine_lightning.data.samplers import MarginalSampler
+from mine_lightning.data.stacks import Batch, Stack, Stops, stack_count, stack_ends
 
 __all__ = ["Batch", "DrawLoader", "EvaluationLoader", "TrainingLoader"]
 
-Batch = dict[str, Any]
 BLOCK_VALUES = 2**22
 
 
@@ -28,31 +28,44 @@ def spawn_generator(*seeds: int) -> torch.Generator:
 
 
 class EpochLoader:
-    """A restartable loader of training batches, in stacks of ``stack``.
+    """A restartable loader of training minibatches, in stacks of at most ``stack``.
 
     Every epoch draws from a generator of its own, seeded by seed, epoch and rank. The state is
-    the epoch and the position in it, so a run resumed in the middle of an epoch continues with
-    the batches that the uninterrupted run would have seen.
+    the epoch and the minibatches handed over in it, so a run resumed in the middle of an epoch
+    continues with those that the uninterrupted run would have seen.
+
+    Args:
+        batches: Minibatches in an epoch.
+        seed: Seed of everything random.
+        stack: Most minibatches yielded at once.
+        stops: Optimizer steps after which a stack has to end.
     """
 
-    def __init__(self, batches: int, stack: int, seed: int) -> None:
-        self.batches, self.stack, self.seed = batches, stack, seed
+    def __init__(self, batches: int, seed: int, stack: int = 1, stops: Stops | None = None) -> None:
+        self.batches, self.seed, self.stack = batches, seed, stack
+        self.stops = Stops() if stops is None else stops
         self._epoch, self._position, self._start = -1, 0, 0
 
     def __len__(self) -> int:
-        return math.ceil(self.batches / self.stack)
+        return stack_count(self.batches, self.stack, self.stops)
 
-    def __iter__(self) -> Iterator[Batch | list[Batch]]:
+    def __iter__(self) -> Iterator[Stack | Batch]:
         start, self._start = self._start, 0
         self._epoch += start == 0
-        stacks = self.epoch(self._epoch)
-        for position, batches in enumerate(stacks, start=1):
-            if position > start:
-                self._position = position
-                yield batches if self.stack > 1 else batches[0]
+        minibatches = islice(self.epoch(self._epoch), start, None)
+        for end in stack_ends(self.batches, self.stack, self.stops, self._first(start)):
+            if end > start:
+                stack = Stack(islice(minibatches, end - start))
+                self._position = start = end
+                yield stack if self.stack > 1 else stack[0]
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
-        """Yield the stacks of one epoch."""
+    def _first(self, start: int) -> int:
+        """Return the number of optimizer steps taken before the epoch."""
+        taken = self.stops.taken
+        return self._epoch * self.batches if taken is None else taken() - start
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yield the minibatches of one epoch."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, int]:
@@ -60,7 +73,7 @@ class EpochLoader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._epoch, self._position = state["epoch"], state["position"]
-        self._start = self._position % len(self)
+        self._start = self._position % self.batches
 
 
 class TrainingLoader(EpochLoader):
@@ -74,9 +87,10 @@ class TrainingLoader(EpochLoader):
         batch_size: Rows in a minibatch.
         sampler: Which rows are drawn apart.
         seed: Seed of the order and the partners.
-        stack: Number of minibatches yielded at once, as a list if there are several.
+        stack: Most minibatches yielded at once.
         rank: This process's place among ``world_size`` processes; each takes its own rows.
         world_size: Number of processes.
+        stops: Optimizer steps after which a stack has to end.
     """
 
     def __init__(
@@ -89,28 +103,25 @@ class TrainingLoader(EpochLoader):
         stack: int = 1,
         rank: int = 0,
         world_size: int = 1,
+        stops: Stops | None = None,
     ) -> None:
-        super().__init__(len(x) // (batch_size * world_size), stack, seed)
+        super().__init__(len(x) // (batch_size * world_size), seed, stack, stops)
         self.x, self.z, self.batch_size, self.sampler = x, z, batch_size, sampler
         self.rank, self.world_size = rank, world_size
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
+    def epoch(self, epoch: int) -> Iterator[Batch]:
         order = torch.randperm(len(self.x), generator=spawn_generator(self.seed, epoch))
         mine = order[self.rank :: self.world_size][: self.batches * self.batch_size]
         generator = spawn_generator(self.seed, epoch, 1 + self.rank)
         for rows in mine.view(-1, self.batch_size).split(self._block()):
             partners = self.sampler.partners(rows, len(self.x), generator)
-            batches = [
-                {"joint": (x, z), "marginal": apart}
-                for x, z, apart in zip(self.x[rows], self.z[rows], self.z[partners], strict=True)
-            ]
-            for first in range(0, len(batches), self.stack):
-                yield batches[first : first + self.stack]
+            for x, z, apart in zip(self.x[rows], self.z[rows], self.z[partners], strict=True):
+                yield {"joint": (x, z), "marginal": apart}
 
     def _block(self) -> int:
-        """Return how many minibatches to gather at once: whole stacks, of bounded size."""
+        """Return how many minibatches to gather at once, which bounds the memory."""
         values = self.batch_size * (self.x[0].numel() + 2 * self.z[0].numel())
-        return self.stack * max(1, min(64, BLOCK_VALUES // values) // self.stack)
+        return max(1, min(64, BLOCK_VALUES // values))
 
 
 class DrawLoader(EpochLoader):
@@ -122,8 +133,9 @@ class DrawLoader(EpochLoader):
         batch_size: Rows in a minibatch.
         sampler: Which rows are drawn apart.
         seed: Seed of the draws.
-        stack: Number of minibatches yielded at once, as a list if there are several.
+        stack: Most minibatches yielded at once.
         rank: This process's number; each draws its own rows.
+        stops: Optimizer steps after which a stack has to end.
     """
 
     def __init__(
@@ -135,16 +147,15 @@ class DrawLoader(EpochLoader):
         seed: int = 0,
         stack: int = 1,
         rank: int = 0,
+        stops: Stops | None = None,
     ) -> None:
-        super().__init__(batches, stack, seed)
+        super().__init__(batches, seed, stack, stops)
         self.distribution, self.batch_size, self.sampler = distribution, batch_size, sampler
         self.rank = rank
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
-        for position, first in enumerate(range(0, self.batches, self.stack)):
-            generator = spawn_generator(self.seed, epoch, position, 1 + self.rank)
-            count = min(self.stack, self.batches - first)
-            yield [self._draw(generator) for _ in range(count)]
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        for position in range(self.batches):
+            yield self._draw(spawn_generator(self.seed, epoch, position, 1 + self.rank))
 
     def _draw(self, generator: torch.Generator) -> Batch:
         x, z = self.distribution.sample(self.batch_size, generator)

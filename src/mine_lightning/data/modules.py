@@ -16,6 +16,7 @@ from mine_lightning.data.loaders import (
     spawn_generator,
 )
 from mine_lightning.data.samplers import Derangement, MarginalSampler, Partners
+from mine_lightning.data.stacks import Stops, stack_size
 from mine_lightning.transforms import Standardize, Transform
 
 __all__ = ["GaussianDataModule", "PairDataModule", "SyntheticDataModule"]
@@ -149,9 +150,9 @@ class PairDataModule(LightningDataModule):
             self.batch_size,
             self.marginal,
             seed=self.seed,
-            stack=self._stack(),
             rank=rank,
             world_size=world_size,
+            **self._stacking(),
         )
 
     def val_dataloader(self) -> EvaluationLoader:
@@ -182,10 +183,11 @@ class PairDataModule(LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _stack(self) -> int:
-        """Return how many minibatches the module being trained takes at once."""
-        module = None if self.trainer is None else self.trainer.lightning_module
-        return getattr(module, "minibatches_per_step", 1)
+    def _stacking(self) -> dict[str, Any]:
+        """Return how training minibatches are put into stacks."""
+        if self.trainer is None:
+            return {}
+        return {"stack": stack_size(self.trainer), "stops": Stops.of(self.trainer)}
 
 
 class SyntheticDataModule(PairDataModule):
@@ -249,8 +251,8 @@ class SyntheticDataModule(PairDataModule):
             self.batch_size,
             self.marginal,
             seed=self.seed,
-            stack=self._stack(),
             rank=self._place()[0],
+            **self._stacking(),
         )
 
 

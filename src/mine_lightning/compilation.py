@@ -1,0 +1,211 @@
+"""Steps of Adam at the speed of their arithmetic: a fused update, or the whole step one graph."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException, Unsupported
+from torch.optim import Adam, AdamW, Optimizer
+
+from mine_lightning.steps import BareStep, Forward, HookedStep, is_bare
+
+__all__ = ["AdamStep", "Compile", "CompiledStep", "adam_update", "choose_step"]
+
+Compile = Literal["auto"] | bool
+
+LONG_RUN = 50_000  # steps, which repay half a minute of compilation
+
+
+def choose_step(
+    module: Any, forward: Forward, gradient_clip_val: float | None, compile: Compile
+) -> HookedStep:
+    """Return the fastest way to take a step that this run allows.
+
+    Whether "auto" compiles depends on the planned number of steps alone, so that a run that is
+    resumed is compiled like the one that was interrupted.
+    """
+    kind: type[HookedStep] = BareStep if is_bare(module) else HookedStep
+    if kind is BareStep and is_fused_adam(module.optimizers().optimizer):
+        long = compile == "auto" and planned_steps(module.trainer) >= LONG_RUN
+        kind = CompiledStep if compile is True or long else AdamStep
+    elif compile is True:
+        rank_zero_warn(
+            "Training is not compiled: `compile=True` needs Adam or AdamW on one CPU or GPU, "
+            "without gradient scaling and without hooks around the backward pass and the step."
+        )
+    return kind(module, forward, gradient_clip_val)
+
+
+def is_fused_adam(optimizer: Optimizer) -> bool:
+    """Whether an optimizer is Adam or AdamW as published, updated by one kernel."""
+    listened = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    if type(optimizer) not in (Adam, AdamW) or listened:
+        return False
+    variants = ("amsgrad", "maximize", "differentiable", "capturable")
+    plain = not any(group[name] for group in optimizer.param_groups for name in variants)
+    return plain and all(group["fused"] for group in optimizer.param_groups)
+
+
+def planned_steps(trainer: Any) -> int:
+    """Return the number of optimizer steps until the run ends; 0 if nothing bounds it."""
+    minibatches = getattr(trainer.train_dataloader, "batches", trainer.num_training_batches)
+    bounds = trainer.max_steps, (trainer.max_epochs or -1) * minibatches
+    return int(min((bound for bound in bounds if bound >= 0), default=0))
+
+
+class Group(NamedTuple):
+    """Weights that share their settings, with Adam's state of each."""
+
+    settings: dict[str, Any]
+    weights: list[Tensor]
+    steps: list[Tensor]
+    first_moments: list[Tensor]
+    second_moments: list[Tensor]
+
+
+class AdamStep(BareStep):
+    """A step of Adam or AdamW whose update is one kernel, on the optimizer's own state.
+
+    Checkpoints, learning-rate schedules and a later step of the optimizer itself see no difference.
+    """
+
+    def __init__(
+        self, module: LightningModule, forward: Forward, gradient_clip_val: float | None = None
+    ) -> None:
+        super().__init__(module, forward, gradient_clip_val)
+        self.decoupled = isinstance(self.bare, AdamW)
+        self.groups = [adam_group(self.bare, settings) for settings in self.bare.param_groups]
+        self.bare._opt_called = True  # type: ignore[attr-defined]  # asked by schedulers
+
+    def take(self, batch: Any) -> tuple[Tensor, Any]:
+        loss, others = self.forward(batch)
+        with torch.no_grad():
+            gradients = self.gradients(loss)
+            for group in self.groups:
+                self._update(group, [gradients.pop(0) for _ in group.weights])
+        return loss.detach(), others
+
+    def _update(self, group: Group, gradients: list[Tensor]) -> None:
+        first_decay, second_decay = group.settings["betas"]
+        torch._foreach_add_(group.steps, 1)
+        (torch._fused_adamw_ if self.decoupled else torch._fused_adam_)(
+            group.weights,
+            gradients,
+            group.first_moments,
+            group.second_moments,
+            [],
+            group.steps,
+            lr=group.settings["lr"],
+            beta1=first_decay,
+            beta2=second_decay,
+            weight_decay=group.settings["weight_decay"],
+            eps=group.settings["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+class CompiledStep(AdamStep):
+    """A whole step as one graph of :func:`torch.compile`.
+
+    It differs from the eager step by rounding. PyTorch compiles at the first call and keeps the
+    result on disk. Where it cannot, the step is taken without, now and later, and a warning says
+    why.
+    """
+
+    def __init__(
+        self, module: LightningModule, forward: Forward, gradient_clip_val: float | None = None
+    ) -> None:
+        super().__init__(module, forward, gradient_clip_val)
+        self.rates = [torch.tensor(float(group.settings["lr"])) for group in self.groups]
+        self._graph: Callable[..., Any] | None = torch.compile(
+            self._whole, fullgraph=True, dynamic=False
+        )
+
+    def take(self, batch: Any) -> tuple[Tensor, Any]:
+        if self._graph is None:
+            return super().take(batch)
+        for rate, group in zip(self.rates, self.groups, strict=True):
+            rate.fill_(group.settings["lr"])
+        try:
+            return self._run(self._graph, batch)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            rank_zero_warn(f"Training goes on without compilation, which failed: {reason}")
+            self._graph = None
+            return super().take(batch)
+
+    def _run(self, graph: Callable[..., Any], batch: Any) -> tuple[Tensor, Any]:
+        """Run the graph; compile it, with gradients inside, where there is none for the batch."""
+        try:
+            return graph(batch)
+        except Unsupported:
+            with torch._dynamo.config.patch(trace_autograd_ops=True):
+                return graph(batch)
+
+    def _whole(self, batch: Any) -> tuple[Tensor, Any]:
+        loss, others = self.forward(batch)
+        gradients = self.gradients(loss)
+        with torch.no_grad():
+            for group, rate in zip(self.groups, self.rates, strict=True):
+                moments = zip(group.steps, group.first_moments, group.second_moments, strict=True)
+                for weight, state in zip(group.weights, moments, strict=True):
+                    adam_update(weight, gradients.pop(0), state, rate, group.settings)
+        return loss.detach(), [other.detach() for other in others]
+
+
+def adam_group(optimizer: Optimizer, settings: dict[str, Any]) -> Group:
+    """Return a group with its state, begun as the optimizer itself would where there is none."""
+    for weight in settings["params"]:
+        state = optimizer.state[weight]
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32, device=weight.device)
+            state["exp_avg"], state["exp_avg_sq"] = (
+                torch.zeros_like(weight),
+                torch.zeros_like(weight),
+            )
+    states = [optimizer.state[weight] for weight in settings["params"]]
+    names = ("step", "exp_avg", "exp_avg_sq")
+    return Group(settings, settings["params"], *([s[name] for s in states] for name in names))
+
+
+def adam_update(
+    weight: Tensor,
+    gradient: Tensor,
+    state: tuple[Tensor, Tensor, Tensor],
+    rate: Tensor,
+    settings: dict[str, Any],
+) -> None:
+    r"""Take a step of Adam, or of AdamW if the weight decay is decoupled, in place.
+
+    .. math::
+        m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad
+        v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
+        w \leftarrow w - \eta \, \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    References:
+        Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1; Loshchilov
+        and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
+
+    Args:
+        weight: The weight w.
+        gradient: Its gradient g.
+        state: The number t of steps, and the moments m and v.
+        rate: The learning rate, shape ``()``.
+        settings: The optimizer's ``betas``, ``eps``, ``weight_decay`` and
+            ``decoupled_weight_decay``.
+    """
+    step, first, second = state
+    (first_decay, second_decay), decay = settings["betas"], settings["weight_decay"]
+    step.add_(1)
+    if decay and settings.get("decoupled_weight_decay"):
+        weight.mul_(1 - rate * decay)
+    elif decay:
+        gradient = gradient + decay * weight
+    first.lerp_(gradient, 1 - first_decay)
+    second.lerp_(gradient.square(), 1 - second_decay)
+    scale = (second / (1 - second_decay**step)).sqrt() + settings["eps"]
+    weight.sub_(rate / (1 - first_decay**step) * first / scale)

@@ -1,0 +1,114 @@
+"""Stacks: several minibatches handed to one ``training_step``, each with its own optimizer step."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from typing_extensions import Self
+
+__all__ = ["Batch", "Stack", "Stops", "stack_ends", "stack_size"]
+
+Batch = dict[str, Any]
+
+MINIBATCHES = 64
+
+
+class Stack(list[Batch]):
+    """Minibatches of a stack, which move to a device together.
+
+    Example:
+        >>> stack = Stack([{"joint": (torch.zeros(4, 1), torch.zeros(4, 1))}])
+        >>> stack.to(torch.device("cpu")) is stack
+        True
+    """
+
+    def to(self, device: torch.device) -> Self:
+        """Return the stack on a device; itself if it is there."""
+        if not self or self[0]["joint"][0].device == device:
+            return self
+        return type(self)(move_data_to_device(batch, device) for batch in self)
+
+
+@dataclass(frozen=True)
+class Stops:
+    """Optimizer steps after which a stack has to end, so that Lightning sees them.
+
+    Attributes:
+        every: Intervals in steps, such as those of a checkpoint every n steps.
+        last: The last step of the run; -1 for none.
+        taken: Says how many steps have been taken; none by default.
+    """
+
+    every: tuple[int, ...] = ()
+    last: int = -1
+    taken: Callable[[], int] | None = None
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> "Stops":
+        """Return the steps at which this Trainer may stop or save."""
+        every = [
+            callback._every_n_train_steps
+            for callback in trainer.callbacks  # type: ignore[attr-defined]
+            if isinstance(callback, ModelCheckpoint)
+        ]
+        return cls(tuple(n for n in every if n > 0), trainer.max_steps, lambda: trainer.global_step)
+
+    def most(self, batches: int) -> int:
+        """Return the largest number of stops among ``batches`` steps."""
+        return sum(math.ceil(batches / n) for n in self.every) + (self.last >= 0)
+
+    def within(self, first: int, batches: int) -> set[int]:
+        """Return how many of the steps after ``first`` lead to each stop."""
+        steps = {step for n in self.every for step in range(first - first % n, first + batches, n)}
+        return {step - first for step in steps | {self.last} if first < step < first + batches}
+
+
+def stack_size(trainer: Trainer) -> int:
+    """Return how many minibatches the module being trained takes at once.
+
+    ``minibatches_per_step`` of the module says so; where it is None, one if an option of the
+    Trainer counts batches, so that they stay minibatches, otherwise 64.
+    """
+    chosen = getattr(trainer.lightning_module, "minibatches_per_step", 1)
+    if chosen is not None:
+        return chosen
+    counts = trainer.limit_train_batches, trainer.val_check_interval
+    return MINIBATCHES if all(isinstance(n, float) and n == 1 for n in counts) else 1
+
+
+def stack_count(batches: int, stack: int, stops: Stops) -> int:
+    """Return the number of stacks of every epoch."""
+    return min(batches, math.ceil(batches / stack) + stops.most(batches))
+
+
+def stack_ends(batches: int, stack: int, stops: Stops, first: int = 0) -> list[int]:
+    """Cut the minibatches of an epoch into stacks that end at all stops.
+
+    Lightning wants as many stacks in every epoch: where fewer would do, the first ones are short.
+
+    Args:
+        batches: Minibatches in an epoch.
+        stack: Most minibatches in a stack.
+        stops: Where stacks have to end.
+        first: Steps taken before the epoch.
+
+    Returns:
+        How many minibatches have been handed over at the end of each stack.
+
+    Example:
+        >>> stack_ends(10, 4, Stops())
+        [4, 8, 10]
+        >>> stack_ends(10, 4, Stops(every=(7,)))
+        [1, 4, 7, 8, 10]
+        >>> stack_ends(10, 4, Stops(every=(7,)), first=10)
+        [1, 2, 4, 8, 10]
+    """
+    ends = {batches, *range(stack, batches, stack), *stops.within(first, batches)}
+    spare = (end for end in range(1, batches) if end not in ends)
+    return sorted(ends.union(islice(spare, stack_count(batches, stack, stops) - len(ends))))
