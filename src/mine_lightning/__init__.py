@@ -35,6 +35,7 @@ from mine_lightning.ensemble import CriticEnsemble
 from mine_lightning.estimate import estimate_mutual_information
 from mine_lightning.gradients import add_clipped_gradients, clip_to_host
 from mine_lightning.matrix import MutualInformationMatrix, mutual_information_matrix
+from mine_lightning.members import MutualInformationEnsemble
 from mine_lightning.metrics import (
     EffectiveSampleSize,
     LogPartition,
@@ -106,6 +107,7 @@ __all__ = [
     "MarginalSampler",
     "MovingAverageBaseline",
     "MutualInformation",
+    "MutualInformationEnsemble",
     "MutualInformationEstimate",
     "MutualInformationEstimator",
     "MutualInformationLearner",

@@ -1,27 +1,25 @@
 """Steps of Adam at the speed of their arithmetic: a fused update, or the whole step one graph."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException, Unsupported
 from torch.optim import Adam, AdamW, Optimizer
 
-from mine_lightning.steps import BareStep, Forward, HookedStep, is_bare
+from mine_lightning.steps import BareStep, HookedStep, is_bare
 
 __all__ = ["AdamStep", "Compile", "CompiledStep", "adam_update", "choose_step"]
 
 Compile = Literal["auto"] | bool
 
-LONG_RUN = 50_000  # steps, which repay half a minute of compilation
+LONG_RUN = 100_000  # steps, which repay half a minute of compilation
+UNROLLED = 4  # steps in a graph: calling one costs as much as a third of a small step
 
 
-def choose_step(
-    module: Any, forward: Forward, gradient_clip_val: float | None, compile: Compile
-) -> HookedStep:
+def choose_step(module: Any, compile: Compile) -> HookedStep:
     """Return the fastest way to take a step that this run allows.
 
     Whether "auto" compiles depends on the planned number of steps alone, so that a run that is
@@ -36,7 +34,7 @@ def choose_step(
             "Training is not compiled: `compile=True` needs Adam or AdamW on one CPU or GPU, "
             "without gradient scaling and without hooks around the backward pass and the step."
         )
-    return kind(module, forward, gradient_clip_val)
+    return kind(module)
 
 
 def is_fused_adam(optimizer: Optimizer) -> bool:
@@ -72,16 +70,14 @@ class AdamStep(BareStep):
     Checkpoints, learning-rate schedules and a later step of the optimizer itself see no difference.
     """
 
-    def __init__(
-        self, module: LightningModule, forward: Forward, gradient_clip_val: float | None = None
-    ) -> None:
-        super().__init__(module, forward, gradient_clip_val)
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
         self.decoupled = isinstance(self.bare, AdamW)
         self.groups = [adam_group(self.bare, settings) for settings in self.bare.param_groups]
         self.bare._opt_called = True  # type: ignore[attr-defined]  # asked by schedulers
 
     def take(self, batch: Any) -> tuple[Tensor, Any]:
-        loss, others = self.forward(batch)
+        loss, others = self.module.loss(batch)
         with torch.no_grad():
             gradients = self.gradients(loss)
             for group in self.groups:
@@ -109,45 +105,54 @@ class AdamStep(BareStep):
 
 
 class CompiledStep(AdamStep):
-    """A whole step as one graph of :func:`torch.compile`.
+    """Steps as a graph of :func:`torch.compile`, several at a time.
 
-    It differs from the eager step by rounding. PyTorch compiles at the first call and keeps the
-    result on disk. Where it cannot, the step is taken without, now and later, and a warning says
-    why.
+    They differ from eager steps by rounding. PyTorch compiles at the first call and keeps the
+    result on disk. Where it cannot, and for minibatches that do not fill a graph, steps are eager;
+    a warning says why.
     """
 
-    def __init__(
-        self, module: LightningModule, forward: Forward, gradient_clip_val: float | None = None
-    ) -> None:
-        super().__init__(module, forward, gradient_clip_val)
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
         self.rates = [torch.tensor(float(group.settings["lr"])) for group in self.groups]
         self._graph: Callable[..., Any] | None = torch.compile(
             self._whole, fullgraph=True, dynamic=False
         )
 
-    def take(self, batch: Any) -> tuple[Tensor, Any]:
-        if self._graph is None:
-            return super().take(batch)
+    def take_all(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
         for rate, group in zip(self.rates, self.groups, strict=True):
             rate.fill_(group.settings["lr"])
+        whole = len(batches) - len(batches) % UNROLLED
+        parts = [batches[first : first + UNROLLED] for first in range(0, whole, UNROLLED)]
+        taken = [result for part in parts for result in self._run(part)]
+        return taken + super().take_all(batches[whole:])
+
+    def _run(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+        """Run the graph."""
+        if self._graph is None:
+            return super().take_all(batches)
         try:
-            return self._run(self._graph, batch)
+            return self._compiled(self._graph, batches)
         except TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             rank_zero_warn(f"Training goes on without compilation, which failed: {reason}")
             self._graph = None
-            return super().take(batch)
+            return super().take_all(batches)
 
-    def _run(self, graph: Callable[..., Any], batch: Any) -> tuple[Tensor, Any]:
+    @staticmethod
+    def _compiled(graph: Callable[..., Any], batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
         """Run the graph; compile it, with gradients inside, where there is none for the batch."""
         try:
-            return graph(batch)
+            return graph(batches)
         except Unsupported:
             with torch._dynamo.config.patch(trace_autograd_ops=True):
-                return graph(batch)
+                return graph(batches)
 
-    def _whole(self, batch: Any) -> tuple[Tensor, Any]:
-        loss, others = self.forward(batch)
+    def _whole(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+        return [self._step(batch) for batch in batches]
+
+    def _step(self, batch: Any) -> tuple[Tensor, Any]:
+        loss, others = self.module.loss(batch)
         gradients = self.gradients(loss)
         with torch.no_grad():
             for group, rate in zip(self.groups, self.rates, strict=True):

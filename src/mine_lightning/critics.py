@@ -309,7 +309,9 @@ def _recompute(score: Callable[..., Tensor], *values: Any) -> Tensor:
     return checkpoint(score, *values, use_reentrant=False, preserve_rng_state=False)
 
 
-def score_pairs(critic: nn.Module, x: Tensor, z: Tensor) -> Tensor:
+def score_pairs(
+    critic: Callable[[Tensor, Tensor], Tensor], x: Tensor, z: Tensor, broadcasts: bool | None = None
+) -> Tensor:
     """Score rows against rows.
 
     The critics of this package broadcast by themselves. Any other module is called with plain
@@ -319,6 +321,7 @@ def score_pairs(critic: nn.Module, x: Tensor, z: Tensor) -> Tensor:
         critic: A module with ``critic(x, z) -> scores``.
         x: Samples, shape ``(N, K, ...)``, where N or K may be 1.
         z: Samples, likewise.
+        broadcasts: Whether the critic does; by default if it is one of this package.
 
     Returns:
         The scores, shape ``(N, K)``.
@@ -327,7 +330,7 @@ def score_pairs(critic: nn.Module, x: Tensor, z: Tensor) -> Tensor:
         ValueError: If the critic does not return one score for each pair.
     """
     pairs = broadcast_pairs(x.shape[:2], z.shape[:2])
-    if isinstance(critic, Critic):
+    if isinstance(critic, Critic) if broadcasts is None else broadcasts:
         return check_pair_scores(critic(x, z), pairs)
     x, z = (v.expand(*pairs, *v.shape[2:]).flatten(0, 1) for v in (x, z))
     return check_pair_scores(critic(x, z), x.shape[:1]).view(pairs)

@@ -1,9 +1,10 @@
-"""Several critics of one architecture trained as one: parameters stacked, a single pass."""
+"""Several critics, or objectives, of one kind computed as one: their state stacked, one pass."""
 
 import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
-from mine_lightning.critics import ConcatCritic, Critic
+from mine_lightning.critics import ConcatCritic, Critic, score_pairs
+from mine_lightning.objectives import Objective
 
-__all__ = ["CriticEnsemble"]
+__all__ = ["CriticEnsemble", "ObjectiveEnsemble"]
 
 
 class CriticEnsemble(Critic):
@@ -52,7 +54,7 @@ class CriticEnsemble(Critic):
         self.seeds = _seeds(members, seed)
         self.critic = copy.deepcopy(critic)
         self._single = [copy.deepcopy(critic)]  # a list: no submodule
-        self._stack([_initialized(critic, seed) for seed in self.seeds])
+        _stack(self.critic, [_initialized(critic, seed) for seed in self.seeds])
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         """Score pairs.
@@ -75,12 +77,31 @@ class CriticEnsemble(Critic):
             return _batched_mlp(self.critic, x, z)
         return torch.vmap(self._call, randomness="different")(self._state(), x, z)
 
+    def score_pairs(self, x: Tensor, z: Tensor) -> Tensor:
+        """Score rows against rows with each member, as :func:`~mine_lightning.critics.score_pairs`.
+
+        Args:
+            x: Samples for each member, shape ``(E, N, K, ...)``, where N or K may be 1.
+            z: Samples for each member, likewise.
+
+        Returns:
+            The scores, shape ``(E, N, K)``.
+        """
+        if isinstance(self.critic, Critic):
+            return self(x, z)
+        if any(map(is_lazy, self.critic.parameters())):
+            self._materialize(x[:, 0], z[:, 0])
+        call = partial(score_pairs, broadcasts=False)
+        return torch.vmap(lambda state, *pair: call(partial(self._call, state), *pair))(
+            self._state(), x, z
+        )
+
     def member(self, index: int) -> nn.Module:
         """Return a copy of one critic, to be used alone."""
         if not 0 <= index < self.members:
             raise ValueError(f"Expected `index` in [0, {self.members}), got {index}.")
         alone = copy.deepcopy(self.critic)
-        for tensor in (*alone.parameters(), *alone.buffers()):
+        for tensor in _state(alone).values():
             if not is_lazy(tensor):
                 tensor.data = tensor.data[index].clone()
         return alone
@@ -101,7 +122,7 @@ class CriticEnsemble(Critic):
         return functional_call(self.critic, state, (x, z))
 
     def _state(self) -> dict[str, Tensor]:
-        return {**dict(self.critic.named_parameters()), **dict(self.critic.named_buffers())}
+        return _state(self.critic)
 
     def _materialize(self, x: Tensor, z: Tensor) -> None:
         """Find the input sizes from the first inputs; what is known already is kept."""
@@ -111,20 +132,9 @@ class CriticEnsemble(Critic):
             with torch.no_grad(), _seeded(seed):
                 critic(a[:1], b[:1])
         self.critic = copy.deepcopy(members[0])
-        self._stack(members)
+        _stack(self.critic, members)
         for name, value in known.items():
             _set(self.critic, name, value)
-
-    def _stack(self, members: Sequence[nn.Module]) -> None:
-        """Put the members' tensors, stacked, in the place of the template's own."""
-        names = [*dict(self.critic.named_parameters()), *dict(self.critic.named_buffers())]
-        for name in names:
-            tensors = [_get(member, name) for member in members]
-            if not is_lazy(tensors[0]):
-                stacked = torch.stack([tensor.detach() for tensor in tensors])
-                if isinstance(tensors[0], nn.Parameter):
-                    stacked = nn.Parameter(stacked, requires_grad=tensors[0].requires_grad)
-                _set(self.critic, name, stacked)
 
     def _is_plain(self) -> bool:
         """Whether the critic is a fully connected network on the concatenation."""
@@ -132,6 +142,63 @@ class CriticEnsemble(Critic):
             return False
         encoders = self.critic.x_encoder, self.critic.z_encoder
         return encoders == (None, None) and not self.critic.spectral_norm
+
+
+class ObjectiveEnsemble(nn.Module):
+    r"""E copies of an objective, each with a state of its own.
+
+    Args:
+        objective: The objective to copy.
+        members: Number E of members.
+
+    Example:
+        >>> from mine_lightning import MINE
+        >>> objectives = ObjectiveEnsemble(MINE(), members=5)
+        >>> objectives.loss(torch.zeros(5, 8), torch.zeros(5, 8, 1))
+        tensor([1., 1., 1., 1., 1.])
+        >>> objectives.alone()[0].log_ema
+        tensor(0.)
+    """
+
+    def __init__(self, objective: Objective, members: int) -> None:
+        super().__init__()
+        self.objective = copy.deepcopy(objective)
+        _stack(self.objective, [objective] * members)
+        self._alone = [copy.deepcopy(objective) for _ in range(members)]
+
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Return the loss of each member, shape ``(E,)``.
+
+        Args:
+            joint: Scores of pairs drawn together, shape ``(E, N)``.
+            marginal: Scores of pairs drawn apart, shape ``(E, N, K)``.
+        """
+        return torch.vmap(self._call)(_state(self.objective), joint, marginal)
+
+    def alone(self) -> list[Objective]:
+        """Return the members; the next call brings the same objects up to date."""
+        for name, stacked in _state(self.objective).items():
+            for member, own in zip(self._alone, stacked.detach(), strict=True):
+                _get(member, name).data = own
+        return self._alone
+
+    def _call(self, state: dict[str, Tensor], joint: Tensor, marginal: Tensor) -> Tensor:
+        return functional_call(self.objective, state, (joint, marginal))
+
+
+def _stack(template: nn.Module, members: Sequence[nn.Module]) -> None:
+    """Put the members' tensors, stacked, in the place of the template's own."""
+    for name in _state(template):
+        tensors = [_get(member, name) for member in members]
+        if not is_lazy(tensors[0]):
+            stacked = torch.stack([tensor.detach() for tensor in tensors])
+            if isinstance(tensors[0], nn.Parameter):
+                stacked = nn.Parameter(stacked, requires_grad=tensors[0].requires_grad)
+            _set(template, name, stacked)
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def _batched_mlp(critic: Any, x: Tensor, z: Tensor) -> Tensor:

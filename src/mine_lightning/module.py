@@ -1,33 +1,25 @@
 """The LightningModule: wires a critic, an objective and the pooled metrics."""
 
-import math
-import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torchmetrics import Metric, MetricCollection
 
-from mine_lightning.compilation import Compile, choose_step
-from mine_lightning.config import Configurable, as_plain
+from mine_lightning.compilation import Compile
 from mine_lightning.critics import ConcatCritic, score_pairs
-from mine_lightning.dashboard import Dashboard
 from mine_lightning.data.stacks import Batch
 from mine_lightning.functional import split_pairs
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
 from mine_lightning.objectives import MINE, Objective
-from mine_lightning.steps import HookedStep, fused
-from mine_lightning.threads import SingleThread
+from mine_lightning.training import StackedTraining
 
-__all__ = ["MutualInformationEstimator"]
+__all__ = ["MutualInformationEstimator", "check_log_ratio", "unpack"]
 
 
-class MutualInformationEstimator(LightningModule):
+class MutualInformationEstimator(StackedTraining):
     r"""Estimate the mutual information of x and z with a critic and an objective.
 
     Batches are ``{"joint": (x, z), "marginal": z'}``: ``x`` and ``z`` hold N pairs drawn together,
@@ -53,7 +45,7 @@ class MutualInformationEstimator(LightningModule):
             DataModules hand over at once; by default 64, or 1 where an option of the Trainer counts
             batches. It changes the speed, not the result.
         compile: Whether to compile the whole optimizer step, critic, loss, gradient and Adam,
-            into one graph: twice as fast after half a minute. "auto" does it for runs of 50,000
+            into one graph: twice as fast after half a minute. "auto" does it for runs of 100,000
             steps and more. Where it is not possible training goes on without, and says so.
 
     Raises:
@@ -82,30 +74,16 @@ class MutualInformationEstimator(LightningModule):
         minibatches_per_step: int | None = None,
         compile: Compile = "auto",
     ) -> None:
-        super().__init__()
-        if gradient_clip_val is not None and not gradient_clip_val > 0:
-            raise ValueError(
-                f"Expected `gradient_clip_val` to be positive, got {gradient_clip_val}."
-            )
-        if minibatches_per_step is not None and minibatches_per_step < 1:
-            raise ValueError(
-                f"Expected `minibatches_per_step` to be at least 1, got {minibatches_per_step}."
-            )
-        if compile not in ("auto", True, False):
-            raise ValueError(f'Expected `compile` to be "auto", True or False, got {compile!r}.')
-        self.automatic_optimization = False
+        super().__init__(optimizer, lr_scheduler, gradient_clip_val, minibatches_per_step, compile)
         self.critic = ConcatCritic() if critic is None else critic
         self.objective = MINE() if objective is None else objective
-        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.all_pairs = all_pairs
-        self.gradient_clip_val = gradient_clip_val
-        self.minibatches_per_step, self.compile_mode = minibatches_per_step, compile
-        self._step: HookedStep | None = None
         self.val_metrics = self._metrics("val/")
         self.test_metrics = self._metrics("test/")
         self.partition = LogPartition()
         self.register_buffer("log_partition", torch.zeros(()))
-        self.save_hyperparameters(self._plain_arguments())
+        plain = self.plain_arguments(critic=self.critic, objective=self.objective)
+        self.save_hyperparameters({**plain, "all_pairs": all_pairs})
 
     def _metrics(self, prefix: str) -> MetricCollection:
         metrics: dict[str, Metric | MetricCollection] = {
@@ -113,31 +91,6 @@ class MutualInformationEstimator(LightningModule):
             "mi_standard_error": MutualInformationStandardError(self.objective),
         }
         return MetricCollection(metrics, prefix=prefix)
-
-    def _plain_arguments(self) -> dict[str, Any]:
-        """Return the arguments as plain data, from which ``load_from_checkpoint`` rebuilds them.
-
-        Arguments that no configuration can name, such as a module defined elsewhere, are left out
-        and have to be given to ``load_from_checkpoint`` again.
-        """
-        plain: dict[str, Any] = {
-            "all_pairs": self.all_pairs,
-            "gradient_clip_val": self.gradient_clip_val,
-            "minibatches_per_step": self.minibatches_per_step,
-            "compile": self.compile_mode,
-            "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
-            "_instantiator": "lightning.pytorch.cli.instantiate_module",
-        }
-        for name in ("critic", "objective"):
-            if isinstance(part := getattr(self, name), Configurable):
-                try:
-                    plain[name] = part.config()
-                except TypeError:
-                    continue
-        for name in ("optimizer", "lr_scheduler"):
-            if (config := _callable_config(getattr(self, name))) is not None:
-                plain[name] = config
-        return plain
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
         """Return the estimate in nats from one batch, shape ``()``."""
@@ -153,7 +106,7 @@ class MutualInformationEstimator(LightningModule):
         Raises:
             ValueError: If the batch or the critic's answer breaks the contract.
         """
-        x, z, partners = _unpack(batch)
+        x, z, partners = unpack(batch)
         if self.all_pairs:
             return split_pairs(score_pairs(self.critic, x.unsqueeze(1), z.unsqueeze(0)))
         candidates = torch.cat((z.unsqueeze(0), partners.transpose(0, 1)))  # (1 + K, N, ...)
@@ -161,78 +114,13 @@ class MutualInformationEstimator(LightningModule):
         joint, marginal = scores.split((1, len(scores) - 1))
         return joint.squeeze(0), marginal.t()
 
-    def setup(self, stage: str) -> None:
-        """Find the critic's input sizes, where they are open, from a batch of the DataModule.
-
-        Lightning compares the stacks of an epoch with ``log_every_n_steps``, which counts optimizer
-        steps here; its warning would mislead.
-        """
-        warnings.filterwarnings("ignore", "The number of training batches .* logging interval")
-        if not any(is_lazy(parameter) for parameter in self.parameters()):
-            return
-        data = getattr(self.trainer, "datamodule", None)
-        if data is None:
-            raise ValueError(
-                "Expected the critic's input sizes to be known before training with plain "
-                "dataloaders: call the module on one batch first, or use a DataModule."
-            )
-        batch = next(iter(data.train_dataloader()))
-        with torch.no_grad():
-            self.scores(batch[0] if isinstance(batch, list) else batch)
-
-    def configure_callbacks(self) -> list[Callback]:
-        trainer: Any = self.trainer
-        attached = {type(callback) for callback in trainer.callbacks}
-        return [kind() for kind in (Dashboard, SingleThread) if kind not in attached]
-
-    def configure_optimizers(self) -> Any:
-        optimizer = fused(self.optimizer(self.parameters()))
-        if self.lr_scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self.lr_scheduler(optimizer)}
-
-    def on_train_start(self) -> None:
-        self._step = choose_step(self, self._loss, self.gradient_clip_val, self.compile_mode)
-
-    def on_train_end(self) -> None:
-        self._step = None
-
-    def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
-        """Take one optimizer step for each of the minibatches handed over."""
-        assert self._step is not None
-        batches = batch if isinstance(batch, list) else [batch]
-        before = self.global_step
-        if self.trainer.max_steps >= 0:
-            batches = batches[: self.trainer.max_steps - before]
-        losses, scores = zip(*map(self._step, batches), strict=True)
-        self.log_dict(self._values(losses, scores), prog_bar=True, logger=False)
-        trainer: Any = self.trainer
-        every = trainer.log_every_n_steps or math.inf
-        for step in range(before + 1, before + 1 + len(batches)):
-            if step % every == 0:
-                taken = step - before
-                values = self._values(losses[:taken], scores[:taken])
-                plain = {name: value.item() for name, value in values.items()}
-                for logger in self.loggers:
-                    logger.log_metrics(plain, step)
-
-    def _loss(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return the loss of a minibatch, and its scores."""
+    def loss(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         joint, marginal = self.scores(batch)
         return self.objective.loss(joint, marginal), (joint, marginal)
 
-    @torch.no_grad()
-    def _values(self, losses: Sequence[Tensor], scores: Sequence[Any]) -> dict[str, Tensor]:
-        """Return the mean loss and the pooled estimate of some minibatches."""
-        loss = self.objective.check_finite(torch.stack(tuple(losses)).mean(), "loss")
+    def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
+        loss = self.objective.check_finite(losses.mean(), "loss")
         return {"train/loss": loss, "train/mi": self.objective.pooled_estimate(scores)}
-
-    def on_train_epoch_end(self) -> None:
-        scheduler: Any = self.lr_schedulers()
-        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            scheduler.step(self.trainer.callback_metrics["val/mi"])
-        elif scheduler is not None:
-            scheduler.step()
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         scores = self._evaluate(batch, self.val_metrics)
@@ -243,25 +131,19 @@ class MutualInformationEstimator(LightningModule):
         if not self.trainer.sanity_checking:
             self.log_partition.copy_(self.partition.compute())
         self.partition.reset()
-        self._log_truth()
+        self.log_truth()
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         return self._evaluate(batch, self.test_metrics)
 
     def on_test_epoch_end(self) -> None:
-        self._log_truth()
+        self.log_truth()
 
     def _evaluate(self, batch: dict[str, Any], metrics: MetricCollection) -> dict[str, Tensor]:
         joint, marginal = self.scores(batch)
         metrics.update(joint, marginal)
         self.log_dict(metrics, prog_bar=True, batch_size=len(joint))
         return {"joint": joint, "marginal": marginal}
-
-    def _log_truth(self) -> None:
-        self.log("step", float(self.global_step))
-        truth = getattr(getattr(self.trainer, "datamodule", None), "true_mi", None)
-        if truth is not None:
-            self.log("true_mi", truth)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         r"""Return the pointwise mutual information of each row.
@@ -277,16 +159,21 @@ class MutualInformationEstimator(LightningModule):
         Raises:
             ValueError: If the objective is an upper bound: its critic is a conditional density.
         """
-        if self.objective.kind == "upper bound":
-            raise ValueError(
-                "Expected an objective whose critic is a log density ratio for pointwise values, "
-                f"got {type(self.objective).__name__}, whose critic is a conditional density."
-            )
+        check_log_ratio(self.objective)
         joint, _ = self.scores(batch)
         return self.objective.log_ratio(joint) - self.log_partition
 
 
-def _unpack(batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+def check_log_ratio(objective: Objective) -> None:
+    """Raise unless the objective's critic is a log density ratio."""
+    if objective.kind == "upper bound":
+        raise ValueError(
+            "Expected an objective whose critic is a log density ratio for pointwise values, "
+            f"got {type(objective).__name__}, whose critic is a conditional density."
+        )
+
+
+def unpack(batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
     """Check a batch against the contract; return x, z and the partners as ``(N, K, ...)``."""
     if not isinstance(batch, dict) or not {"joint", "marginal"} <= batch.keys():
         came = f"keys {sorted(batch)}" if isinstance(batch, dict) else f"a {type(batch).__name__}"
@@ -303,17 +190,3 @@ def _unpack(batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
             f"and {tuple(batch['marginal'].shape)}."
         )
     return x, z, partners
-
-
-def _callable_config(factory: Any) -> Any:
-    """Return a class path, with arguments for a ``functools.partial`` of a class, if plain."""
-    arguments: dict[str, Any] = {}
-    if isinstance(factory, partial) and not factory.args:
-        factory, arguments = factory.func, dict(factory.keywords)
-    if not isinstance(factory, type):
-        return None
-    try:
-        init_args = as_plain(arguments)
-    except TypeError:
-        return None
-    return {"class_path": f"{factory.__module__}.{factory.__qualname__}", "init_args": init_args}

@@ -4,7 +4,7 @@ A critic's step takes a fraction of a millisecond, as long as the hooks that Lig
 it. Where a run is long, :mod:`mine_lightning.compilation` makes the whole step one graph.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,9 +13,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
-__all__ = ["BareStep", "Forward", "HookedStep", "fused", "is_bare"]
-
-Forward = Callable[[Any], tuple[Tensor, Any]]
+__all__ = ["BareStep", "HookedStep", "fused", "is_bare"]
 
 UNSCALED = ("32-true", "64-true", "bf16-true", "bf16-mixed")
 HOOKS = (
@@ -34,47 +32,65 @@ class HookedStep:
     """One optimizer step through Lightning: every strategy, precision and hook has its part.
 
     Args:
-        module: The module being trained, which optimises manually.
-        forward: Turns a batch into the loss, shape ``()``, and what to hand back.
-        gradient_clip_val: Largest norm of the gradient; no clipping by default.
+        module: The module being trained, which optimises manually. Its ``loss(batch)`` returns the
+            loss, shape ``()``, and what to hand back, its ``clip(gradients)`` clipped gradients.
     """
 
-    def __init__(
-        self, module: LightningModule, forward: Forward, gradient_clip_val: float | None = None
-    ) -> None:
-        self.module, self.forward, self.gradient_clip_val = module, forward, gradient_clip_val
+    def __init__(self, module: Any) -> None:
+        self.module = module
         self.optimizer: Any = module.optimizers()
 
-    def __call__(self, batch: Any) -> tuple[Tensor, Any]:
-        """Take one step; return the loss and what ``forward`` hands back, from before it."""
-        loss, others = self.forward(batch)
+    def __call__(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+        """Take one step for each minibatch.
+
+        Returns:
+            The loss and what the module hands back, from before each step.
+        """
+        return self.take_all(batches)
+
+    def take_all(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+        return [self.take(batch) for batch in batches]
+
+    def take(self, batch: Any) -> tuple[Tensor, Any]:
+        """Take one step."""
+        loss, others = self.module.loss(batch)
         self.optimizer.zero_grad()
         self.module.manual_backward(loss)
-        if self.gradient_clip_val is not None:
-            self.module.clip_gradients(self.optimizer, self.gradient_clip_val)
+        self._clip()
         self.optimizer.step()
         return loss.detach(), others
+
+    @torch.no_grad()
+    def _clip(self) -> None:
+        """Clip the gradients, which a scaler of 16-bit training has made larger, in place."""
+        if self.module.gradient_clip_val is None:
+            return
+        scaler = getattr(self.module.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:
+            scaler.unscale_(self.optimizer.optimizer)
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        found = [weight.grad for weight in weights if weight.grad is not None]
+        for gradient, smaller in zip(found, self.module.clip(found), strict=True):
+            gradient.copy_(smaller)
 
 
 class BareStep(HookedStep):
     """One optimizer step without the hooks, for where :func:`is_bare` says that none is used."""
 
-    def __init__(
-        self, module: LightningModule, forward: Forward, gradient_clip_val: float | None = None
-    ) -> None:
-        super().__init__(module, forward, gradient_clip_val)
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
         self.bare: Optimizer = self.optimizer.optimizer
         self.weights = [weight for group in self.bare.param_groups for weight in group["params"]]
 
-    def __call__(self, batch: Any) -> tuple[Tensor, Any]:
-        self.optimizer._on_before_step()
-        result = self.take(batch)
-        self.optimizer._on_after_step()
-        return result
+    def __call__(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+        taken = super().__call__(batches)
+        for _ in taken:
+            self.optimizer._on_before_step()
+            self.optimizer._on_after_step()
+        return taken
 
     def take(self, batch: Any) -> tuple[Tensor, Any]:
-        """Take the step, which is counted by the caller."""
-        loss, others = self.forward(batch)
+        loss, others = self.module.loss(batch)
         with torch.no_grad():
             for weight, gradient in zip(self.weights, self.gradients(loss), strict=True):
                 weight.grad = gradient
@@ -87,10 +103,7 @@ class BareStep(HookedStep):
         Fused kernels read memory in order, whatever the strides say.
         """
         found = torch.autograd.grad(loss, self.weights, materialize_grads=True)
-        gradients = [gradient.contiguous() for gradient in found]
-        if self.gradient_clip_val is None:
-            return gradients
-        return clipped(gradients, self.gradient_clip_val)
+        return self.module.clip([gradient.contiguous() for gradient in found])
 
 
 def clipped(gradients: Sequence[Tensor], largest: float) -> list[Tensor]:

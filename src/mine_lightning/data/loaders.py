@@ -4,7 +4,7 @@ A batch is ``{"joint": (x, z), "marginal": z'}``; a stack is a list of such batc
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import torch
@@ -14,7 +14,7 @@ from mine_lightning.data.distributions import Distribution
 from mine_lightning.data.samplers import MarginalSampler
 from mine_lightning.data.stacks import Batch, Stack, Stops, stack_count, stack_ends
 
-__all__ = ["Batch", "DrawLoader", "EvaluationLoader", "TrainingLoader"]
+__all__ = ["Batch", "DrawLoader", "EvaluationLoader", "MemberLoader", "TrainingLoader"]
 
 BLOCK_VALUES = 2**22
 
@@ -44,36 +44,40 @@ class EpochLoader:
     def __init__(self, batches: int, seed: int, stack: int = 1, stops: Stops | None = None) -> None:
         self.batches, self.seed, self.stack = batches, seed, stack
         self.stops = Stops() if stops is None else stops
-        self._epoch, self._position, self._start = -1, 0, 0
+        self._epoch, self._position, self._stacks = -1, 0, 0
+        self._resumed = False
 
     def __len__(self) -> int:
         return stack_count(self.batches, self.stack, self.stops)
 
     def __iter__(self) -> Iterator[Stack | Batch]:
-        start, self._start = self._start, 0
-        self._epoch += start == 0
-        minibatches = islice(self.epoch(self._epoch), start, None)
-        for end in stack_ends(self.batches, self.stack, self.stops, self._first(start)):
-            if end > start:
-                stack = Stack(islice(minibatches, end - start))
-                self._position = start = end
-                yield stack if self.stack > 1 else stack[0]
+        if not self._resumed:
+            self._epoch, self._position, self._stacks = self._epoch + 1, 0, 0
+        self._resumed = False
+        minibatches = islice(self.epoch(self._epoch), self._position, None)
+        for end in self._ends():
+            stack = Stack(islice(minibatches, end - self._position))
+            self._position, self._stacks = end, self._stacks + 1
+            yield stack if self.stack > 1 else stack[0]
 
-    def _first(self, start: int) -> int:
-        """Return the number of optimizer steps taken before the epoch."""
+    def _ends(self) -> list[int]:
+        """Return how many minibatches have been handed over at the end of each stack to come."""
         taken = self.stops.taken
-        return self._epoch * self.batches if taken is None else taken() - start
+        first = self._epoch * self.batches if taken is None else taken() - self._position
+        done = self._stacks % len(self)
+        return stack_ends(self.batches, self.stack, self.stops, first, done, self._position)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield the minibatches of one epoch."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self._epoch, "position": self._position}
+        return {"epoch": self._epoch, "position": self._position, "stacks": self._stacks}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._epoch, self._position = state["epoch"], state["position"]
-        self._start = self._position % self.batches
+        self._stacks = state["stacks"]
+        self._resumed = self._position < self.batches
 
 
 class TrainingLoader(EpochLoader):
@@ -122,6 +126,25 @@ class TrainingLoader(EpochLoader):
         """Return how many minibatches to gather at once, which bounds the memory."""
         values = self.batch_size * (self.x[0].numel() + 2 * self.z[0].numel())
         return max(1, min(64, BLOCK_VALUES // values))
+
+
+class MemberLoader(EpochLoader):
+    """Training minibatches for the members of an ensemble, stacked along a first dimension.
+
+    Args:
+        loaders: A loader for each member, alike but for their seeds.
+    """
+
+    def __init__(self, loaders: Sequence[EpochLoader]) -> None:
+        first = loaders[0]
+        super().__init__(first.batches, first.seed, first.stack, first.stops)
+        self.loaders = loaders
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        for batches in zip(*(loader.epoch(epoch) for loader in self.loaders), strict=True):
+            x, z = zip(*(batch["joint"] for batch in batches), strict=True)
+            apart = torch.stack([batch["marginal"] for batch in batches])
+            yield {"joint": (torch.stack(x), torch.stack(z)), "marginal": apart}
 
 
 class DrawLoader(EpochLoader):

@@ -12,6 +12,7 @@ from mine_lightning.data.loaders import (
     DrawLoader,
     EpochLoader,
     EvaluationLoader,
+    MemberLoader,
     TrainingLoader,
     spawn_generator,
 )
@@ -142,6 +143,15 @@ class PairDataModule(LightningDataModule):
         return kept.tolist()
 
     def train_dataloader(self) -> EpochLoader:
+        """Minibatches; if the module being trained has ``members``, each in an order of its own."""
+        module = None if self.trainer is None else self.trainer.lightning_module
+        members = getattr(module, "members", None)
+        if members is None:
+            return self.training_loader(self.seed)
+        return MemberLoader([self.training_loader(self.seed + member) for member in range(members)])
+
+    def training_loader(self, seed: int) -> EpochLoader:
+        """Return a loader of training minibatches whose order and partners depend on the seed."""
         rows = self._splits["train"]
         rank, world_size = self._place()
         return TrainingLoader(
@@ -149,7 +159,7 @@ class PairDataModule(LightningDataModule):
             self._z[rows],
             self.batch_size,
             self.marginal,
-            seed=self.seed,
+            seed=seed,
             rank=rank,
             world_size=world_size,
             **self._stacking(),
@@ -242,15 +252,15 @@ class SyntheticDataModule(PairDataModule):
             val, test = torch.arange(2 * self.eval_rows).split(self.eval_rows)
             self._splits = {"val": val, "test": test}
 
-    def train_dataloader(self) -> EpochLoader:
+    def training_loader(self, seed: int) -> EpochLoader:
         if self.rows is not None:
-            return super().train_dataloader()
+            return super().training_loader(seed)
         return DrawLoader(
             self.distribution,
             self.batches_per_epoch,
             self.batch_size,
             self.marginal,
-            seed=self.seed,
+            seed=seed,
             rank=self._place()[0],
             **self._stacking(),
         )

@@ -60,8 +60,8 @@ class Stops:
         return cls(tuple(n for n in every if n > 0), trainer.max_steps, lambda: trainer.global_step)
 
     def most(self, batches: int) -> int:
-        """Return the largest number of stops among ``batches`` steps."""
-        return sum(math.ceil(batches / n) for n in self.every) + (self.last >= 0)
+        """Return the largest number of stops among ``batches`` steps, the run's last apart."""
+        return sum(math.ceil(batches / n) for n in self.every)
 
     def within(self, first: int, batches: int) -> set[int]:
         """Return how many of the steps after ``first`` lead to each stop."""
@@ -87,7 +87,9 @@ def stack_count(batches: int, stack: int, stops: Stops) -> int:
     return min(batches, math.ceil(batches / stack) + stops.most(batches))
 
 
-def stack_ends(batches: int, stack: int, stops: Stops, first: int = 0) -> list[int]:
+def stack_ends(
+    batches: int, stack: int, stops: Stops, first: int = 0, done: int = 0, start: int = 0
+) -> list[int]:
     """Cut the minibatches of an epoch into stacks that end at all stops.
 
     Lightning wants as many stacks in every epoch: where fewer would do, the first ones are short.
@@ -97,9 +99,11 @@ def stack_ends(batches: int, stack: int, stops: Stops, first: int = 0) -> list[i
         stack: Most minibatches in a stack.
         stops: Where stacks have to end.
         first: Steps taken before the epoch.
+        done: Stacks handed over before an interruption.
+        start: Minibatches handed over before an interruption.
 
     Returns:
-        How many minibatches have been handed over at the end of each stack.
+        How many minibatches have been handed over at the end of each stack that is left.
 
     Example:
         >>> stack_ends(10, 4, Stops())
@@ -109,6 +113,8 @@ def stack_ends(batches: int, stack: int, stops: Stops, first: int = 0) -> list[i
         >>> stack_ends(10, 4, Stops(every=(7,)), first=10)
         [1, 2, 4, 8, 10]
     """
+    left = stack_count(batches, stack, stops) - done
     ends = {batches, *range(stack, batches, stack), *stops.within(first, batches)}
-    spare = (end for end in range(1, batches) if end not in ends)
-    return sorted(ends.union(islice(spare, stack_count(batches, stack, stops) - len(ends))))
+    ends = {end for end in ends if end > start}
+    spare = (end for end in range(start + 1, batches) if end not in ends)
+    return sorted(ends.union(islice(spare, max(0, left - len(ends)))))[-left:]

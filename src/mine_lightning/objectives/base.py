@@ -29,6 +29,10 @@ class Objective(Configurable, nn.Module):
     kind: Kind = "lower bound"
     _warned = False
 
+    def forward(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Compute :meth:`loss`."""
+        return self.loss(joint, marginal)
+
     def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
         """Compute the loss to minimise.
 
@@ -83,14 +87,23 @@ class Objective(Configurable, nn.Module):
             ValueError: If a shape is another one.
             FloatingPointError: If the estimate is not finite.
         """
-        rows, logs = zip(*(self._reduced(*scores) for scores in batches), strict=True)
-        log_mean = None if logs[0] is None else log_mean_exp(torch.cat(logs))
-        return self.check_finite(self.value(torch.cat(rows).mean(), log_mean))
+        rows, *logs = self._reduced_all(batches)
+        log_mean = log_mean_exp(logs[0]) if logs else None
+        return self.check_finite(self.value(rows.mean(), log_mean))
 
-    def _reduced(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the terms of a batch, both ``(N,)``."""
+    def _reduced_all(self, batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, ...]:
+        """Return the terms of all batches; of those of one shape in a single pass."""
+        if len({(joint.shape, marginal.shape) for joint, marginal in batches}) == 1:
+            return torch.vmap(self._reduced)(*map(torch.stack, zip(*batches, strict=True)))
+        reduced = [self._reduced(*scores) for scores in batches]
+        return tuple(torch.cat(terms) for terms in zip(*reduced, strict=True))
+
+    def _reduced(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, ...]:
+        """Return the terms of a batch, ``(N,)``, and its log terms, if there are any."""
         rows, logs = self.terms(*check_scores(joint, marginal))
-        return rows, None if logs is None else log_mean_exp(logs.reshape(len(rows), -1), dim=1)
+        if logs is None:
+            return (rows,)
+        return rows, log_mean_exp(logs.reshape(len(rows), -1), dim=1)
 
     def check_finite(self, value: Tensor, name: str = "estimate") -> Tensor:
         """Return the value if it is finite.

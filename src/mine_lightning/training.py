@@ -1,0 +1,199 @@
+"""Training in stacks of minibatches: several optimizer steps in one ``training_step``."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from torch.nn.parameter import is_lazy
+
+from mine_lightning.compilation import Compile, choose_step
+from mine_lightning.config import Configurable, as_plain
+from mine_lightning.dashboard import Dashboard
+from mine_lightning.data.stacks import Batch
+from mine_lightning.steps import HookedStep, clipped, fused
+from mine_lightning.threads import SingleThread
+
+__all__ = ["StackedTraining"]
+
+
+class StackedTraining(LightningModule):
+    """Base of the modules that train critics: optimisation, schedules, logging of the training.
+
+    Subclasses implement :meth:`scores`, :meth:`loss` and :meth:`values`.
+
+    Args:
+        optimizer: Makes the optimizer from the parameters.
+        lr_scheduler: Makes a learning-rate scheduler from the optimizer, stepped every epoch.
+        gradient_clip_val: Largest norm of the gradient; no clipping by default.
+        minibatches_per_step: Most minibatches handed over at once.
+        compile: Whether to compile the step.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        gradient_clip_val: float | None = None,
+        minibatches_per_step: int | None = None,
+        compile: Compile = "auto",
+    ) -> None:
+        super().__init__()
+        if gradient_clip_val is not None and not gradient_clip_val > 0:
+            raise ValueError(
+                f"Expected `gradient_clip_val` to be positive, got {gradient_clip_val}."
+            )
+        if minibatches_per_step is not None and minibatches_per_step < 1:
+            raise ValueError(
+                f"Expected `minibatches_per_step` to be at least 1, got {minibatches_per_step}."
+            )
+        if compile not in ("auto", True, False):
+            raise ValueError(f'Expected `compile` to be "auto", True or False, got {compile!r}.')
+        self.automatic_optimization = False
+        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self.gradient_clip_val = gradient_clip_val
+        self.minibatches_per_step, self.compile_mode = minibatches_per_step, compile
+        self._step: HookedStep | None = None
+
+    def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Score a batch: joint pairs and marginal pairs."""
+        raise NotImplementedError
+
+    def loss(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the loss of a minibatch, shape ``()``, and its scores."""
+        raise NotImplementedError
+
+    def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
+        """Return what to log of some minibatches, from their losses ``(K,)`` and their scores."""
+        raise NotImplementedError
+
+    def clip(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Scale gradients down to the largest norm, if there is one."""
+        if self.gradient_clip_val is None:
+            return list(gradients)
+        return clipped(gradients, self.gradient_clip_val)
+
+    def setup(self, stage: str) -> None:
+        """Find the critic's input sizes, where they are open, from a batch of the DataModule.
+
+        Lightning compares the stacks of an epoch with ``log_every_n_steps``, which counts optimizer
+        steps here, and wants checkpoints to hold the state before a step: its warnings would
+        mislead.
+        """
+        warnings.filterwarnings("ignore", "The number of training batches .* logging interval")
+        warnings.filterwarnings("ignore", "Using ModelCheckpoint with manual optimization")
+        if not any(is_lazy(parameter) for parameter in self.parameters()):
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            raise ValueError(
+                "Expected the critic's input sizes to be known before training with plain "
+                "dataloaders: call the module on one batch first, or use a DataModule."
+            )
+        batch = next(iter(data.train_dataloader()))
+        with torch.no_grad():
+            self.scores(batch[0] if isinstance(batch, list) else batch)
+
+    def configure_callbacks(self) -> list[Callback]:
+        trainer: Any = self.trainer
+        attached = {type(callback) for callback in trainer.callbacks}
+        return [kind() for kind in (Dashboard, SingleThread) if kind not in attached]
+
+    def configure_optimizers(self) -> Any:
+        optimizer = fused(self.optimizer(self.parameters()))
+        if self.lr_scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self.lr_scheduler(optimizer)}
+
+    def on_train_start(self) -> None:
+        self._step = choose_step(self, self.compile_mode)
+
+    def on_train_end(self) -> None:
+        self._step = None
+
+    def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
+        """Take one optimizer step for each of the minibatches handed over."""
+        assert self._step is not None
+        batches = batch if isinstance(batch, list) else [batch]
+        before = self.global_step
+        if self.trainer.max_steps >= 0:
+            batches = batches[: self.trainer.max_steps - before]
+        losses, scores = zip(*self._step(batches), strict=True)
+        self.log_dict(self._values(losses, scores), prog_bar=True, logger=False)
+        trainer: Any = self.trainer
+        every = trainer.log_every_n_steps or math.inf
+        for step in range(before + 1, before + 1 + len(batches)):
+            if step % every == 0:
+                self._log_at(step, self._values(losses[: step - before], scores[: step - before]))
+
+    @torch.no_grad()
+    def _values(self, losses: Sequence[Tensor], scores: Sequence[Any]) -> dict[str, Tensor]:
+        return self.values(torch.stack(tuple(losses)), scores)
+
+    def _log_at(self, step: int, values: dict[str, Tensor]) -> None:
+        plain = {name: value.item() for name, value in values.items()}
+        for logger in self.loggers:
+            logger.log_metrics(plain, step)
+
+    def on_train_epoch_end(self) -> None:
+        scheduler: Any = self.lr_schedulers()
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            scheduler.step(self.trainer.callback_metrics["val/mi"])
+        elif scheduler is not None:
+            scheduler.step()
+
+    def log_truth(self) -> None:
+        """Log the step, and the true mutual information where the DataModule knows it."""
+        self.log("step", float(self.global_step), sync_dist=True)
+        truth = getattr(getattr(self.trainer, "datamodule", None), "true_mi", None)
+        if truth is not None:
+            self.log("true_mi", truth, sync_dist=True)
+
+    def plain_arguments(self, **parts: Any) -> dict[str, Any]:
+        """Return the arguments as plain data, from which ``load_from_checkpoint`` rebuilds them.
+
+        Arguments that no configuration can name, such as a module defined elsewhere, are left out
+        and have to be given to ``load_from_checkpoint`` again.
+
+        Args:
+            parts: Objects that may be configurable, by the names of their arguments.
+        """
+        plain: dict[str, Any] = {
+            "gradient_clip_val": self.gradient_clip_val,
+            "minibatches_per_step": self.minibatches_per_step,
+            "compile": self.compile_mode,
+            "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "_instantiator": "lightning.pytorch.cli.instantiate_module",
+        }
+        for name, part in parts.items():
+            if isinstance(part, Configurable):
+                try:
+                    plain[name] = part.config()
+                except TypeError:
+                    continue
+        for name in ("optimizer", "lr_scheduler"):
+            if (config := _callable_config(getattr(self, name))) is not None:
+                plain[name] = config
+        return plain
+
+
+def _callable_config(factory: Any) -> Any:
+    """Return a class path, with arguments for a ``functools.partial`` of a class, if plain."""
+    arguments: dict[str, Any] = {}
+    if isinstance(factory, partial) and not factory.args:
+        factory, arguments = factory.func, dict(factory.keywords)
+    if not isinstance(factory, type):
+        return None
+    try:
+        init_args = as_plain(arguments)
+    except TypeError:
+        return None
+    return {"class_path": f"{factory.__module__}.{factory.__qualname__}", "init_args": init_args}
