@@ -157,7 +157,7 @@ def narrow(name: str, rows: Tensor) -> Tensor:
         ValueError: If a value is too large for it.
     """
     rounded = rows.float()
-    if not bool(rounded.isfinite().all()):
+    if not np.isfinite(rounded.numpy()).all():
         raise ValueError(
             f"Expected `{name}` to fit into float32 after its transform, "
             f"got magnitudes up to {rows.abs().max().item():.3g}."

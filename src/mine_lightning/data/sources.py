@@ -3,6 +3,7 @@
 No array in a file is ever loaded whole, no file stays open, and nothing in a file is executed.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,7 +102,7 @@ class NumpyRows:
 
     Args:
         name: What to call the variable in an error.
-        path: The file: one array of shape ``(N,)`` or ``(N, ...)`` in C order.
+        path: The file: one array of shape ``(N,)``, ``(N, D)`` or, in C order, ``(N, ...)``.
         columns: Which columns of a table of shape ``(N, D)``, in this order; all by default.
 
     Raises:
@@ -119,7 +120,8 @@ class NumpyRows:
                 f"Expected {str(path)!r} to hold at least 2 rows and 1 column, "
                 f"got shape {mapped.shape}."
             )
-        if not mapped.flags.c_contiguous:
+        self.by_column = not mapped.flags.c_contiguous
+        if self.by_column and mapped.ndim > 2:
             raise ValueError(
                 f"Expected {str(path)!r} to be in C order, row after row, got Fortran order: "
                 "save `numpy.ascontiguousarray(array)`."
@@ -141,12 +143,20 @@ class NumpyRows:
 
     @property
     def row_bytes(self) -> int:
-        return self.dtype.itemsize * int(np.prod(self.stored))
+        return self.dtype.itemsize * math.prod(self.stored)
 
     def read(self, first: int, last: int) -> NDArray[Any]:
-        offset, shape = self.offset + first * self.row_bytes, (last - first, *self.stored)
-        mapped = np.memmap(self.path, self.dtype, "r", offset, shape)
+        """Return rows ``first`` to ``last``, that excluded, as float32 or float64."""
+        if self.by_column:
+            columns = range(*self.stored) if self.columns is None else self.columns
+            rows = [self._map(column * self.rows + first, (last - first,)) for column in columns]
+            return real_array(self.name, np.stack(rows, axis=1))
+        mapped = self._map(first * math.prod(self.stored), (last - first, *self.stored))
         return real_array(self.name, mapped if self.columns is None else mapped[:, self.columns])
+
+    def _map(self, place: int, shape: tuple[int, ...]) -> NDArray[Any]:
+        offset = self.offset + place * self.dtype.itemsize
+        return np.memmap(self.path, self.dtype, "r", offset, shape)
 
 
 class NumpySource(Source):

@@ -50,7 +50,8 @@ class StreamingDataModule(PairDataModule):
     :class:`~mine_lightning.TableDataModule` encodes categories, in memory.
 
     Args:
-        path: An ``.npy`` file of shape ``(N,)`` or ``(N, ...)`` in C order, or a ``.parquet`` file.
+        path: An ``.npy`` file of shape ``(N,)``, ``(N, D)`` or, in C order, ``(N, ...)``, or a
+            ``.parquet`` file.
         x: Columns of x, by name or position, as in :class:`~mine_lightning.TableDataModule`; None
             stands for everything in the file, where z has its own.
         z: Columns of z, likewise.
@@ -275,7 +276,7 @@ class Summary:
     ) -> None:
         self.name, self.columns, self.share, self.generator = name, columns, share, generator
         self.transform = Standardize() if transform is None else copy.deepcopy(transform)
-        self.low: Tensor | None = None
+        self.low, self.high = torch.tensor(math.inf), torch.tensor(-math.inf)
         self.count, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
         self.sample: list[Tensor] = []
 
@@ -286,25 +287,23 @@ class Summary:
             ValueError: If a value is missing or infinite.
         """
         check_finite(self.name, values, first, self.columns)
+        self.shape, self.dtype = values.shape[1:], values.dtype
         rows = torch.from_numpy(values)
-        low, high = rows.amin(0), rows.amax(0)
-        if self.low is None:
-            self.low, self.high, self.mean = low, high, torch.zeros_like(low, dtype=torch.float64)
-        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
-        if train:
-            self._learn(rows)
+        by_column = rows.flatten(1).T.contiguous().double()  # (D, n): rows may be short
+        self.low = torch.minimum(self.low, by_column.amin(1))
+        self.high = torch.maximum(self.high, by_column.amax(1))
+        if train and type(self.transform) is Standardize:
+            self._pool(by_column)
+        elif train:
+            self.sample.append(rows[torch.rand(len(rows), generator=self.generator) < self.share])
 
-    def _learn(self, rows: Tensor) -> None:
-        if type(self.transform) is not Standardize:
-            chosen = torch.rand(len(rows), generator=self.generator) < self.share
-            self.sample.append(rows[chosen])
-            return
-        variance, mean = torch.var_mean(rows.double(), dim=0, correction=0)
-        self.count += len(rows)
-        weight, shift = len(rows) / self.count, mean - self.mean
+    def _pool(self, by_column: Tensor) -> None:
+        mean, rows = by_column.mean(1), by_column.shape[1]
+        self.count += rows
+        weight, shift = rows / self.count, mean - self.mean
         self.mean = self.mean + weight * shift
-        between = (1 - weight) * len(rows) * shift.square()
-        self.squares = self.squares + len(rows) * variance + between
+        within = (by_column - mean.unsqueeze(1)).square().sum(1)
+        self.squares = self.squares + within + (1 - weight) * rows * shift.square()
 
     def fitted(self) -> Transform:
         """Return the fitted transform.
@@ -312,9 +311,10 @@ class Summary:
         Raises:
             ValueError: If a column is constant, or too large in magnitude.
         """
-        assert self.low is not None
-        check_extremes(self.name, self.columns, self.low.numpy(), self.high.numpy())
+        low, high = (v.view(self.shape).numpy().astype(self.dtype) for v in (self.low, self.high))
+        check_extremes(self.name, self.columns, low, high)
         if type(self.transform) is not Standardize:
             return self.transform.fit(torch.cat(self.sample))
-        largest = torch.maximum(self.low.abs(), self.high.abs()).double()
-        return self.transform.from_moments(self.mean, (self.squares / self.count).sqrt(), largest)
+        largest = torch.maximum(self.low.abs(), self.high.abs())
+        moments = self.mean, (self.squares / self.count).sqrt(), largest
+        return self.transform.from_moments(*(moment.view(self.shape) for moment in moments))
