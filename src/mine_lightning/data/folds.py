@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 from mine_lightning.data.loaders import Batch, EpochLoader, spawn_generator
 from mine_lightning.data.modules import check_positive, check_share
+from mine_lightning.data.placement import Prefetcher, prefetched, training_device
 from mine_lightning.data.samplers import Derangement, Partners
 from mine_lightning.directions import CommonDirections
 from mine_lightning.features import Features
@@ -272,9 +273,10 @@ class CrossFitDataModule(LightningDataModule):
             "offset": (offset[:, :, 0], offset[:, :, 1:]),
         }
 
-    def train_dataloader(self) -> "FoldLoader":
+    def train_dataloader(self) -> EpochLoader | Prefetcher:
         module = None if self.trainer is None else self.trainer.lightning_module
-        return FoldLoader(self, getattr(module, "minibatches_per_step", 1))
+        loader = FoldLoader(self, getattr(module, "minibatches_per_step", 1))
+        return prefetched(loader, training_device(self.trainer))
 
     def val_dataloader(self) -> "FoldEvaluation":
         return self.evaluation(self.folds.val, self.val_partners, seed=2)

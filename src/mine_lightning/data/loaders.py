@@ -178,14 +178,13 @@ class EvaluationLoader:
         world_size: int = 1,
     ) -> None:
         self.x, self.z, self.batch_size = x, z, batch_size
-        rows = torch.arange(len(x))
-        self.partners = sampler.partners(rows, len(x), spawn_generator(seed))
-        self.rows = rows[rank::world_size]
+        self.partners = sampler.fix(len(x), spawn_generator(seed))
+        self.rows = torch.arange(rank, len(x), world_size)
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         for rows in self.rows.split(self.batch_size):
-            apart = self.z[self.partners[rows]]
+            apart = self.z[self.partners(rows)]
             yield {"joint": (self.x[rows], self.z[rows]), "marginal": apart}

@@ -27,7 +27,7 @@ from torch import Tensor
 from mine_lightning.data.checks import narrow
 from mine_lightning.data.loaders import Batch, EpochLoader, spawn_generator
 from mine_lightning.data.placement import placed
-from mine_lightning.data.samplers import MarginalSampler, random_cycle
+from mine_lightning.data.samplers import MarginalSampler, Partners
 from mine_lightning.data.sources import Ranges, Source
 from mine_lightning.transforms import Transform
 
@@ -286,10 +286,8 @@ class StreamEvaluation:
             yield from self._chunks(x, z, spawn_generator(self.seed, 3, number))
 
     def _chunks(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Iterator[Batch]:
-        """Yield a window in chunks; the partners of a row are the next ones on a random cycle."""
-        order, ranks = random_cycle(torch.arange(len(x)), generator)
-        steps = torch.arange(1, 1 + min(self.partners, len(x) - 1))
+        partners = Partners(min(self.partners, len(x) - 1)).fix(len(x), generator)
         for rows in torch.arange(len(x)).split(self.batch_size):
-            apart = order[(ranks[rows].unsqueeze(-1) + steps) % len(x)].to(x.device)
+            apart = partners(rows).to(x.device)
             rows = rows.to(x.device)
             yield {"joint": (gather(x, rows), gather(z, rows)), "marginal": gather(z, apart)}
