@@ -9,12 +9,15 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 
 from mine_lightning import MutualInformationEstimator, PointwiseWriter, RankToNormal, Standardize
 from mine_lightning.data import IndependentDraw, StreamingDataModule, TensorDataModule
 from mine_lightning.data import streaming as streaming_module
+from mine_lightning.data.placement import Prefetcher
 from mine_lightning.data.sources import open_source
+from mine_lightning.data.streams import StreamLoader, evenly
 from mine_lightning.transforms import Identity
 
 ROWS = 3000
@@ -537,13 +540,44 @@ def test_arguments_out_of_range_are_refused(tmp_path, arguments, message):
         StreamingDataModule(*files, **arguments).setup()
 
 
+def test_a_data_module_is_built_from_a_configuration(tmp_path):
+    arguments, more = save(tmp_path, "two files", table())
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(LightningDataModule, "data")
+    init_args = {"path": str(arguments[0]), "z_path": str(more["z_path"]), "x": [1], "seed": 0}
+    config = {"class_path": "mine_lightning.StreamingDataModule", "init_args": init_args}
+    data = parser.instantiate(parser.parse_object({"data": config})).data
+    assert (data.x_dim, data.z_dim, data.x_columns, data.seed) == (1, 1, ["1"], 0)
+
+
+def test_windows_of_evaluation_always_leave_a_partner():
+    for rows in range(2, 200):
+        for most in range(3, 20):
+            sizes = np.diff(evenly(rows, most))
+            assert sizes.sum() == rows
+            assert 2 <= sizes.min() <= sizes.max() <= most
+
+
+@pytest.mark.parametrize("where", ["fits", "does not fit"])
+def test_windows_go_to_the_training_device_or_are_prefetched(tmp_path, where, monkeypatch):
+    meta = torch.device("meta")
+    monkeypatch.setattr(streaming_module, "training_device", lambda trainer: meta)
+    monkeypatch.setattr(streaming_module, "fits", lambda values, device: where == "fits")
+    data = module(tmp_path)
+    loader = data.train_dataloader()
+    assert isinstance(loader, StreamLoader if where == "fits" else Prefetcher)
+    assert next(iter(loader))["marginal"].device == meta
+    wanted = meta if where == "fits" else torch.device("cpu")
+    assert next(iter(data.val_dataloader()))["marginal"].device == wanted
+
+
 def test_a_window_of_few_row_groups_is_reported(tmp_path):
     arguments, _ = save(tmp_path, "parquet", table(), group=40)
 
     class Small(StreamingDataModule):
         window_rows = 100
 
-    with pytest.warns(UserWarning, match=r"among about 2 of the \d+ row groups.*`buffer_mb` to 4"):
+    with pytest.warns(UserWarning, match=r"among about 2 of \d+ blocks.*`buffer_mb` to 4"):
         Small(*arguments, batch_size=64, seed=0).setup()
 
 

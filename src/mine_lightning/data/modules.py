@@ -156,7 +156,7 @@ class PairDataModule(LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        return prefetched(loader, training_device(self.trainer))
+        return prefetched(loader, training_device(self.trainer), rows=x)
 
     def val_dataloader(self) -> Iterable[Batch]:
         return self._evaluation(self._splits["val"])

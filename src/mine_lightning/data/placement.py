@@ -74,6 +74,18 @@ class Prefetcher:
         self._state = state
 
 
-def prefetched(loader: EpochLoader, device: torch.device) -> EpochLoader | Prefetcher:
-    """Return a loader of the same batches on the device; on the CPU it is the loader itself."""
-    return loader if device.type == "cpu" else Prefetcher(loader, device)
+def prefetched(
+    loader: EpochLoader, device: torch.device, rows: Tensor | None = None
+) -> EpochLoader | Prefetcher:
+    """Return a loader of the same batches on the device.
+
+    Args:
+        loader: Yields batches where the rows are.
+        device: Where they are to lie.
+        rows: What the batches are gathered from, on the CPU by default.
+
+    Returns:
+        The loader itself, if the rows are on the device.
+    """
+    here = torch.device("cpu") if rows is None else rows.device
+    return loader if here == device else Prefetcher(loader, device)

@@ -229,7 +229,8 @@ class ParquetSource(Source):
     def _read_group(self, file: Any, group: int, row: int, wanted: Ranges) -> Iterator[Chunk]:
         """Decode a row group once, from its start to the last row wanted."""
         names = [*self.x_columns, *self.z_columns]
-        for batch in file.iter_batches(PARQUET_BATCH, row_groups=[group], columns=names):
+        rows = max(1, min(PARQUET_BATCH, CHUNK_BYTES // (8 * len(names))))
+        for batch in file.iter_batches(rows, row_groups=[group], columns=names):
             if row >= wanted[-1, 1]:
                 return
             x, z = _columns(batch, self.x_columns), _columns(batch, self.z_columns)

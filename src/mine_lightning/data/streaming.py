@@ -14,7 +14,7 @@ from torch import Tensor
 from mine_lightning.data.checks import check_extremes
 from mine_lightning.data.loaders import EpochLoader, spawn_generator
 from mine_lightning.data.modules import SPLITS, PairDataModule, check_positive, check_sizes
-from mine_lightning.data.placement import training_device
+from mine_lightning.data.placement import Prefetcher, fits, training_device
 from mine_lightning.data.sources import Source, open_source
 from mine_lightning.data.streams import (
     Blocks,
@@ -134,10 +134,10 @@ class StreamingDataModule(PairDataModule):
         held = units * self.window_rows / train.rows
         if held < min(FEWEST_UNITS, units):
             rank_zero_warn(
-                f"Rows are shuffled among about {max(1, round(held))} of the {units} row groups of "
-                f"training rows at a time: unless the file's rows are in random order, raise "
-                f"`buffer_mb` to {math.ceil(FEWEST_UNITS * self.buffer_mb / held)}, or write the "
-                "file with smaller row groups.",
+                f"Rows are shuffled among about {max(1, round(held))} of {units} blocks of rows at "
+                "a time: unless the file's rows are in random order, raise `buffer_mb` to "
+                f"{math.ceil(FEWEST_UNITS * self.buffer_mb / held)}, or write a Parquet file with "
+                "smaller row groups.",
                 category=UserWarning,
             )
 
@@ -170,10 +170,11 @@ class StreamingDataModule(PairDataModule):
     def rows_of_input(self) -> list[int]:
         return list(range(self.source.rows))
 
-    def train_dataloader(self) -> EpochLoader:
+    def train_dataloader(self) -> EpochLoader | Prefetcher:
         rank, world_size = self._place()
-        return StreamLoader(
-            self._reader(),
+        reader, device = self._reader(), training_device(self.trainer)
+        loader = StreamLoader(
+            reader,
             self._blocks["train"],
             self.batch_size,
             self.marginal,
@@ -183,6 +184,7 @@ class StreamingDataModule(PairDataModule):
             rank=rank,
             world_size=world_size,
         )
+        return loader if reader.device == device else Prefetcher(loader, device)
 
     def val_dataloader(self) -> StreamEvaluation:
         return self._stream("val")
@@ -216,6 +218,8 @@ class StreamingDataModule(PairDataModule):
         assert self.x_transform is not None
         assert self.z_transform is not None
         device = training_device(self.trainer)
+        if not fits(2 * self.window_rows * (self.x_dim + self.z_dim), device):
+            device = torch.device("cpu")
         return WindowReader(self.source, self.x_transform, self.z_transform, device)
 
 

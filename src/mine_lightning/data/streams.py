@@ -82,7 +82,7 @@ class WindowReader:
         source: Where the rows are.
         x_transform: Fitted transform of x.
         z_transform: Fitted transform of z.
-        device: Where the rows are to lie.
+        device: Where the rows are to lie; the CPU by default.
     """
 
     def __init__(
@@ -274,7 +274,7 @@ class StreamEvaluation:
         self.read, self.blocks, self.batch_size = read, blocks, batch_size
         self.partners, self.seed = partners, seed
         first, last = (blocks.rows * part // world_size for part in (rank, rank + 1))
-        self.bounds = [first + bound for bound in evenly(last - first, max(2, window_rows))]
+        self.bounds = [first + bound for bound in evenly(last - first, max(3, window_rows))]
 
     def __len__(self) -> int:
         return sum(math.ceil(rows / self.batch_size) for rows in np.diff(self.bounds).tolist())
