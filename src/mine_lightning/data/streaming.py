@@ -15,7 +15,7 @@ from mine_lightning.data.checks import check_extremes
 from mine_lightning.data.loaders import EpochLoader, spawn_generator
 from mine_lightning.data.modules import SPLITS, PairDataModule, check_positive, check_sizes
 from mine_lightning.data.placement import Prefetcher, fits, training_device
-from mine_lightning.data.sources import Source, open_source
+from mine_lightning.data.sources import FEWEST_BLOCKS, Source, open_source
 from mine_lightning.data.streams import (
     Blocks,
     StreamEvaluation,
@@ -28,7 +28,6 @@ from mine_lightning.transforms import Standardize, Transform
 __all__ = ["StreamingDataModule"]
 
 MEGABYTE = 2**20
-FEWEST_BLOCKS = 64
 FEWEST_UNITS = 8  # in a window
 FIT_ROWS = 100_000
 
@@ -38,13 +37,14 @@ class StreamingDataModule(PairDataModule):
 
     Memory holds two windows of ``buffer_mb`` for each loader, however large the file is. The file
     is cut into blocks of consecutive rows (about 256 kB of an NPY file; a row group of a Parquet
-    file, or parts of one where there are fewer than 64), and every block belongs to one split.
+    file, or parts of one where there are fewer than 256), and every block belongs to one split.
     Training shuffles blocks, and rows within a window of them; evaluation streams its split through
     the same windows, with partners from the window: see :mod:`~mine_lightning.data.streams`.
 
-    :meth:`setup` reads all rows once: missing, infinite and constant values are refused before any
-    training. The same pass gives :class:`~mine_lightning.Standardize` its exact statistics of the
-    training rows; any other transform is fitted on a seeded sample of about 100,000 of them.
+    :meth:`setup` reads all rows once, in every process: missing, infinite and constant values are
+    refused before any training. The same pass gives :class:`~mine_lightning.Standardize` its exact
+    statistics of the training rows; any other transform is fitted on a seeded sample of about
+    100,000 of them.
 
     Files hold numbers. Text, dates, objects and categories are refused;
     :class:`~mine_lightning.TableDataModule` encodes categories, in memory.
@@ -228,7 +228,7 @@ def split_blocks(
 ) -> dict[str, Blocks]:
     """Assign blocks of consecutive rows to the splits at random, in shares as near as they allow.
 
-    A unit of the file is one block or, where there are fewer than 64 units, several.
+    A unit of the file is one block or, where there are fewer than 256 units, several.
     """
     cuts = _cut(source.bounds)
     ranges = np.stack([cuts[:-1], cuts[1:]], axis=1)
@@ -242,7 +242,7 @@ def split_blocks(
 
 
 def _cut(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cut units into as many parts of nearly equal size as give at least 64 in all."""
+    """Cut units into as many parts of nearly equal size as give at least 256 in all."""
     parts = math.ceil(FEWEST_BLOCKS / (len(bounds) - 1))
     inside = np.arange(parts) / parts
     starts = bounds[:-1, None] + (np.diff(bounds)[:, None] * inside).astype(np.int64)
