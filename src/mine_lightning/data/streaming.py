@@ -33,7 +33,7 @@ FIT_ROWS = 100_000
 
 
 class StreamingDataModule(PairDataModule):
-    """Pairs from files that need not fit into memory: NPY, mapped piece by piece, and Parquet.
+    """Pairs from files that need not fit into memory: NPY and Parquet, read piece by piece.
 
     Memory holds two windows of ``buffer_mb`` for each loader, however large the file is. The file
     is cut into blocks of consecutive rows (about 256 kB of an NPY file; a row group of a Parquet
@@ -147,10 +147,11 @@ class StreamingDataModule(PairDataModule):
         source, generator = self.source, spawn_generator(self.seed, 4)
         x = Summary("x", source.x_columns, self.x_transform, share, generator)
         z = Summary("z", source.z_columns, self.z_transform, share, generator)
-        for name, part in blocks.items():
-            for chunk in source.read(self._scanned(part)):
-                x.update(chunk.x, chunk.first, name == "train")
-                z.update(chunk.z, chunk.first, name == "train")
+        ranges = np.concatenate([self._scanned(part) for part in blocks.values()])
+        for chunk in source.read(ranges[ranges[:, 0].argsort()]):
+            train = marked(chunk.first, len(chunk.x), blocks["train"].ranges)
+            x.update(chunk.x, chunk.first, train)
+            z.update(chunk.z, chunk.first, train)
         return x.fitted(), z.fitted()
 
     def _scanned(self, blocks: Blocks) -> NDArray[np.int64]:
@@ -249,6 +250,21 @@ def _cut(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(np.append(starts, bounds[-1]))
 
 
+def marked(first: int, rows: int, ranges: NDArray[np.int64]) -> Tensor:
+    """Say for each of so many rows from the first on whether one of the sorted ranges holds it.
+
+    Example:
+        >>> marked(10, 5, np.array([[0, 3], [8, 11], [13, 20]]))
+        tensor([ True, False, False,  True,  True])
+    """
+    inside = torch.zeros(rows, dtype=torch.bool)
+    begin = np.searchsorted(ranges[:, 1], first, side="right")
+    end = np.searchsorted(ranges[:, 0], first + rows)
+    for low, high in (ranges[begin:end] - first).clip(0).tolist():
+        inside[low:high] = True
+    return inside
+
+
 class Summary:
     r"""What one pass over blocks of rows says about a variable.
 
@@ -284,8 +300,13 @@ class Summary:
         self.count, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
         self.sample: list[Tensor] = []
 
-    def update(self, values: NDArray[Any], first: int, train: bool) -> None:
-        """Take in the rows of a chunk, the first of which is row ``first`` of the file.
+    def update(self, values: NDArray[Any], first: int, train: Tensor) -> None:
+        """Take in the rows of a chunk.
+
+        Args:
+            values: The rows, shape ``(n, ...)``.
+            first: Number of the first row in the file.
+            train: Which of them are training rows, shape ``(n,)``.
 
         Raises:
             ValueError: If a value is missing or infinite.
@@ -296,10 +317,11 @@ class Summary:
         by_column = rows.flatten(1).T.contiguous().double()  # (D, n): rows may be short
         self.low = torch.minimum(self.low, by_column.amin(1))
         self.high = torch.maximum(self.high, by_column.amax(1))
-        if train and type(self.transform) is Standardize:
-            self._pool(by_column)
-        elif train:
-            self.sample.append(rows[torch.rand(len(rows), generator=self.generator) < self.share])
+        if type(self.transform) is not Standardize:
+            drawn = torch.rand(len(rows), generator=self.generator) < self.share
+            self.sample.append(rows[train & drawn])
+        elif train.any():
+            self._pool(by_column if train.all() else by_column[:, train])
 
     def _pool(self, by_column: Tensor) -> None:
         mean, rows = by_column.mean(1), by_column.shape[1]
