@@ -353,6 +353,19 @@ def test_the_source_travels_to_another_process(tmp_path):
         assert chunk.x[0, 0] == 5
 
 
+@pytest.mark.parametrize("kind", ["one file", "parquet"])
+def test_a_file_that_breaks_while_it_is_read_is_named(tmp_path, kind):
+    arguments, more = save(tmp_path, kind, table())
+    source = open_source(arguments[0], *(arguments[1:] or [None, None]), **more)
+    content = bytearray(arguments[0].read_bytes())
+    half = len(content) // 2
+    broken = content[:half] if kind == "one file" else content[:8] + bytes(half)
+    arguments[0].write_bytes(broken)
+    message = "to stay as it was" if kind == "one file" else "to be a whole .parquet file"
+    with pytest.raises(ValueError, match=f"Expected '{arguments[0]}' {message}"):
+        list(source.read(np.array([[0, ROWS]])))
+
+
 def damaged(folder: Path, kind: str, row: int, column: int, value: float) -> tuple[list, dict]:
     values = table()
     values[row, column] = value

@@ -6,6 +6,7 @@ No file is ever loaded whole or stays open, and nothing in a file is executed.
 import math
 import os
 from collections.abc import Iterator
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -165,7 +166,7 @@ class NumpyRows:
         """Read values from a place in the array, counted in values."""
         values = np.empty(shape, self.dtype)
         file.seek(self.offset + place * self.dtype.itemsize)
-        if file.readinto(values.reshape(-1).view(np.uint8)) < values.nbytes:
+        if file.readinto(values.reshape(-1).view(np.uint8).data) < values.nbytes:
             raise ValueError(f"Expected {str(self.path)!r} to stay as it was, got a shorter file.")
         return values
 
@@ -242,7 +243,8 @@ class ParquetSource(Source):
 
     def read(self, ranges: Ranges) -> Iterator[Chunk]:
         ranges = joined(ranges)
-        with pyarrow.parquet.ParquetFile(self.path, metadata=self._metadata) as file:
+        open_again = partial(pyarrow.parquet.ParquetFile, self.path, metadata=self._metadata)
+        with whole_file(self.path), open_again() as file:
             for unit, group in enumerate(self._groups):
                 begin, end = self.bounds[unit : unit + 2]
                 wanted = ranges[(ranges[:, 0] < end) & (ranges[:, 1] > begin)]
