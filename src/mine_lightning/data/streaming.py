@@ -321,14 +321,15 @@ class Summary:
             drawn = torch.rand(len(rows), generator=self.generator) < self.share
             self.sample.append(rows[train & drawn])
         elif train.any():
-            self._pool(by_column if train.all() else by_column[:, train])
+            self._pool(by_column, train.double())
 
-    def _pool(self, by_column: Tensor) -> None:
-        mean, rows = by_column.mean(1), by_column.shape[1]
+    def _pool(self, by_column: Tensor, chosen: Tensor) -> None:
+        rows = int(chosen.sum())
+        mean = by_column @ chosen / rows
+        within = (by_column - mean.unsqueeze(1)).square_() @ chosen
         self.count += rows
         weight, shift = rows / self.count, mean - self.mean
         self.mean = self.mean + weight * shift
-        within = (by_column - mean.unsqueeze(1)).square().sum(1)
         self.squares = self.squares + within + (1 - weight) * rows * shift.square()
 
     def fitted(self) -> Transform:
