@@ -2,8 +2,8 @@
 
 The first part writes an NPY file of 5 + 5 correlated normal columns, drops it from the page cache,
 and trains and tests on it in a process of its own that may not have more than ``--limit`` of
-private memory (RLIMIT_DATA); its whole peak, mapped pages included, is the kernel's VmHWM. The file
-repeats its first 64 MB: its size is what counts.
+private memory (RLIMIT_DATA, so Linux alone); its whole peak, libraries included, is the kernel's
+VmHWM. The file repeats its first 64 MB: its size is what counts.
 
 The second part takes turns between the same rows in memory, in an NPY file and in a Parquet file:
 microseconds for a minibatch of 256 rows with its partners, and optimizer steps per second of

@@ -26,7 +26,7 @@ from torchmetrics import MetricCollection
 from mine_lightning import MutualInformation, MutualInformationStandardError
 
 BLOCK, BATCH = 2**20, 2048
-TOLERANCE = 1e-9  # nats, for the estimate; relative, for the standard error
+TOLERANCE = 1e-8  # nats, for the estimate; relative, for the standard error
 
 
 class Sums(NamedTuple):
