@@ -385,6 +385,22 @@ def test_many_batches_lose_nothing():
     torch.testing.assert_close(metric.compute(), torch.tensor(0.2), rtol=1e-7, atol=0)
 
 
+@pytest.mark.parametrize("offset", [-1e3, 1e3])
+def test_many_batches_far_from_zero_keep_estimate_and_standard_error(offset):
+    joint, marginal = torch.randn(2, 200_000, generator=torch.Generator().manual_seed(0)) + offset
+    metrics = [MutualInformation(), MutualInformationStandardError()]
+    for metric in metrics:
+        metric.set_dtype(torch.float64)
+        for batch in zip(joint.split(200), marginal.split(200), strict=True):
+            metric.update(*batch)
+    near, weights = joint.double() - offset, (marginal.double() - offset).exp()
+    estimate = near.mean() - weights.mean().log()
+    spread = near.var(correction=0) + weights.var(correction=0) / weights.mean() ** 2
+    error = (spread / (len(near) - 1)).sqrt()
+    torch.testing.assert_close(metrics[0].compute(), estimate, rtol=0, atol=1e-10)
+    torch.testing.assert_close(metrics[1].compute(), error, rtol=1e-8, atol=0)
+
+
 @pytest.mark.parametrize("offset", [0.0, -1e4, 1e4])
 def test_constant_added_to_every_score_changes_nothing(offset):
     joint, marginal = batches((3,), dtype=torch.float64)[0]

@@ -39,6 +39,14 @@ def test_partners_come_from_the_own_minibatch_and_each_row_serves_equally(
         assert torch.equal(chosen.flatten().sort().values, expected)
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+def test_partners_fixed_once_are_those_drawn_at_once(sampler: MarginalSampler) -> None:
+    every = sampler.partners(torch.arange(50), 50, seeded())
+    fixed = sampler.fix(50, seeded())
+    for rows in torch.arange(50).split(7):
+        assert torch.equal(fixed(rows), every[rows])
+
+
 def test_partners_of_a_row_differ() -> None:
     partners = Partners(7).partners(torch.arange(8), 8, seeded())
     others = [[j for j in range(8) if j != i] for i in range(8)]

@@ -55,9 +55,18 @@ class Standardize(Transform):
     def fit(self, rows: Tensor) -> Self:
         wide = rows.double()
         scale = wide.std(dim=0, correction=0)
-        noise = 1e-15 * wide.abs().amax(dim=0)
-        self.mean = wide.mean(dim=0)
-        self.scale = torch.where(scale > noise, scale, torch.ones_like(scale))
+        return self.from_moments(wide.mean(dim=0), scale, wide.abs().amax(dim=0))
+
+    def from_moments(self, mean: Tensor, scale: Tensor, largest: Tensor) -> Self:
+        """Set the transform from what one pass over the training rows gives.
+
+        Args:
+            mean: Mean of each column, shape ``(...)``, float64.
+            scale: Standard deviation of each column, same shape.
+            largest: Largest magnitude in each column, same shape.
+        """
+        self.mean = mean
+        self.scale = torch.where(scale > 1e-15 * largest, scale, torch.ones_like(scale))
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from mine_lightning.data.samplers import (
     MarginalSampler,
     Partners,
 )
+from mine_lightning.data.streaming import StreamingDataModule
 from mine_lightning.data.tables import TableDataModule, read_table
 from mine_lightning.data.warps import (
     Asinh,
@@ -66,6 +67,7 @@ __all__ = [
     "Partners",
     "SparseNormal",
     "Spiral",
+    "StreamingDataModule",
     "SwissRoll",
     "SyntheticDataModule",
     "TableDataModule",

@@ -135,6 +135,21 @@ def check_pairs(x: Any, z: Any, missing: Missing = "raise") -> Pairs:
     )
 
 
+def check_extremes(name: str, columns: list[str], low: NDArray[Any], high: NDArray[Any]) -> None:
+    """Raise if columns are constant or of an absurd magnitude, as :func:`as_rows` does.
+
+    Args:
+        name: What to call the variable in an error.
+        columns: What to call its columns.
+        low: Smallest value of each column, shape ``(...)``.
+        high: Largest value of each column, same shape.
+
+    Raises:
+        ValueError: If a column is constant to rounding, or beyond 1e150 in magnitude.
+    """
+    _check_varying(_Rows(name, np.stack([low, high]), columns, columns))
+
+
 def narrow(name: str, rows: Tensor) -> Tensor:
     """Round rows to float32.
 
@@ -142,7 +157,7 @@ def narrow(name: str, rows: Tensor) -> Tensor:
         ValueError: If a value is too large for it.
     """
     rounded = rows.float()
-    if not bool(rounded.isfinite().all()):
+    if not np.isfinite(rounded.numpy()).all():
         raise ValueError(
             f"Expected `{name}` to fit into float32 after its transform, "
             f"got magnitudes up to {rows.abs().max().item():.3g}."
@@ -157,9 +172,9 @@ def _parse(name: str, values: Any) -> _Rows:
     if isinstance(values, pd.DataFrame):
         rows = _parse_frame(name, values)
     else:
-        array = _real(name, _array(name, values))
+        array = real_array(name, _array(name, values))
         array = array[:, None] if array.ndim == 1 else array
-        columns = _places(array.shape[1:])
+        columns = name_places(array.shape[1:])
         rows = _Rows(name, array, columns, columns)
     if len(rows.values) < 2 or rows.values.size == 0:
         raise ValueError(
@@ -168,7 +183,7 @@ def _parse(name: str, values: Any) -> _Rows:
     return rows
 
 
-def _places(shape: tuple[int, ...]) -> list[str]:
+def name_places(shape: tuple[int, ...]) -> list[str]:
     """Name every value of a row by its position."""
     if len(shape) == 1:
         return [str(column) for column in range(shape[0])]
@@ -207,7 +222,7 @@ def _tensor_array(name: str, values: Tensor) -> NDArray[Any]:
     return values.resolve_conj().resolve_neg().numpy()
 
 
-def _real(name: str, array: NDArray[Any]) -> NDArray[Any]:
+def real_array(name: str, array: NDArray[Any]) -> NDArray[Any]:
     """Copy an array of real numbers as float32, or float64 where its dtype is wider."""
     if array.ndim == 0:
         raise ValueError(

@@ -14,8 +14,9 @@ from typing_extensions import Self
 
 from mine_lightning.data.loaders import Batch, EpochLoader, spawn_generator
 from mine_lightning.data.modules import check_positive, check_share
+from mine_lightning.data.placement import Prefetcher, prefetched, training_device
 from mine_lightning.data.samplers import Derangement, Partners
-from mine_lightning.data.stacks import Stops, stack_size
+from mine_lightning.data.stacks import Stops, stacking_of
 from mine_lightning.directions import CommonDirections
 from mine_lightning.features import Features
 from mine_lightning.gaussian import canonical_pairs, gaussian_log_ratio
@@ -274,10 +275,9 @@ class CrossFitDataModule(LightningDataModule):
             "offset": (offset[:, :, 0], offset[:, :, 1:]),
         }
 
-    def train_dataloader(self) -> "FoldLoader":
-        if self.trainer is None:
-            return FoldLoader(self)
-        return FoldLoader(self, stack_size(self.trainer), Stops.of(self.trainer))
+    def train_dataloader(self) -> EpochLoader | Prefetcher:
+        stacking = stacking_of(self.trainer)
+        return prefetched(FoldLoader(self, **stacking), training_device(self.trainer))
 
     def val_dataloader(self) -> "FoldEvaluation":
         return self.evaluation(self.folds.val, self.val_partners, seed=2)

@@ -1,5 +1,6 @@
 """DataModules: pairs of rows in, batches of joint and marginal pairs out."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from mine_lightning.data.checks import narrow
 from mine_lightning.data.distributions import Distribution, GaussianPairs
 from mine_lightning.data.loaders import (
+    Batch,
     DrawLoader,
     EpochLoader,
     EvaluationLoader,
@@ -16,8 +18,15 @@ from mine_lightning.data.loaders import (
     TrainingLoader,
     spawn_generator,
 )
+from mine_lightning.data.placement import (
+    Prefetcher,
+    fits,
+    placed,
+    prefetched,
+    training_device,
+)
 from mine_lightning.data.samplers import Derangement, MarginalSampler, Partners
-from mine_lightning.data.stacks import Stops, stack_size
+from mine_lightning.data.stacks import stacking_of
 from mine_lightning.transforms import Standardize, Transform
 
 __all__ = ["GaussianDataModule", "PairDataModule", "SyntheticDataModule"]
@@ -117,13 +126,7 @@ class PairDataModule(LightningDataModule):
         """Return disjoint row numbers for each split."""
         test, val = round(rows * self.test_fraction), round(rows * self.val_fraction)
         sizes = (rows - test - val, val, test)
-        for name, size in zip(SPLITS, sizes, strict=True):
-            least = self.batch_size if name == "train" else 2
-            if size < least:
-                raise ValueError(
-                    f"Expected at least {least} rows for the {name} split, got {size} of the "
-                    f"{rows} rows: give more rows or a smaller `batch_size`."
-                )
+        check_sizes(dict(zip(SPLITS, sizes, strict=True)), self.batch_size)
         order = torch.randperm(rows, generator=spawn_generator(self.seed, 1))
         return dict(zip(SPLITS, order.split(sizes), strict=True))
 
@@ -142,44 +145,46 @@ class PairDataModule(LightningDataModule):
         kept = getattr(self, "kept_rows", torch.arange(len(self._x)))
         return kept.tolist()
 
-    def train_dataloader(self) -> EpochLoader:
+    def train_dataloader(self) -> EpochLoader | Prefetcher:
         """Minibatches; if the module being trained has ``members``, each in an order of its own."""
         module = None if self.trainer is None else self.trainer.lightning_module
         members = getattr(module, "members", None)
-        if members is None:
-            return self.training_loader(self.seed)
-        return MemberLoader([self.training_loader(self.seed + member) for member in range(members)])
+        seeds = [self.seed + member for member in range(members or 1)]
+        loaders = [self.training_loader(seed) for seed in seeds]
+        loader = loaders[0] if members is None else MemberLoader(loaders)
+        return prefetched(loader, training_device(self.trainer))
 
     def training_loader(self, seed: int) -> EpochLoader:
         """Return a loader of training minibatches whose order and partners depend on the seed."""
-        rows = self._splits["train"]
         rank, world_size = self._place()
+        x, z = self._placed(self._splits["train"])
         return TrainingLoader(
-            self._x[rows],
-            self._z[rows],
+            x,
+            z,
             self.batch_size,
             self.marginal,
             seed=seed,
             rank=rank,
             world_size=world_size,
-            **self._stacking(),
+            **stacking_of(self.trainer),
         )
 
-    def val_dataloader(self) -> EvaluationLoader:
+    def val_dataloader(self) -> Iterable[Batch]:
         return self._evaluation(self._splits["val"])
 
-    def test_dataloader(self) -> EvaluationLoader:
+    def test_dataloader(self) -> Iterable[Batch]:
         return self._evaluation(self._splits["test"])
 
-    def predict_dataloader(self) -> EvaluationLoader:
+    def predict_dataloader(self) -> Iterable[Batch]:
         """All rows, in the order of the data."""
         return self._evaluation(torch.arange(len(self._x)))
 
     def _evaluation(self, rows: Tensor) -> EvaluationLoader:
         rank, world_size = self._place()
+        x, z = self._placed(rows)
         return EvaluationLoader(
-            self._x[rows],
-            self._z[rows],
+            x,
+            z,
             self.eval_batch_size,
             Partners(min(self.eval_partners, len(rows) - 1)),
             seed=self.seed,
@@ -187,17 +192,18 @@ class PairDataModule(LightningDataModule):
             world_size=world_size,
         )
 
+    def _placed(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rows of x and z, on the training device if they fit there."""
+        x, z, device = self._x[rows], self._z[rows], training_device(self.trainer)
+        if fits(x.numel() + z.numel(), device):
+            return placed(x, device), placed(z, device)
+        return x, z
+
     def _place(self) -> tuple[int, int]:
         """Return this process's rank and the number of processes."""
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
-
-    def _stacking(self) -> dict[str, Any]:
-        """Return how training minibatches are put into stacks."""
-        if self.trainer is None:
-            return {}
-        return {"stack": stack_size(self.trainer), "stops": Stops.of(self.trainer)}
 
 
 class SyntheticDataModule(PairDataModule):
@@ -262,7 +268,7 @@ class SyntheticDataModule(PairDataModule):
             self.marginal,
             seed=seed,
             rank=self._place()[0],
-            **self._stacking(),
+            **stacking_of(self.trainer),
         )
 
 
@@ -305,6 +311,17 @@ def _transformed(name: str, rows: Tensor, train: Tensor, transform: Transform | 
 def check_positive(name: str, value: int, least: int = 1) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"Expected `{name}` to be an integer of at least {least}, got {value!r}.")
+
+
+def check_sizes(sizes: dict[str, int], batch_size: int) -> None:
+    """Raise if the training rows fill no minibatch, or another split has fewer than two rows."""
+    for name, size in sizes.items():
+        least = batch_size if name == "train" else 2
+        if size < least:
+            raise ValueError(
+                f"Expected at least {least} rows for the {name} split, got {size} of the "
+                f"{sum(sizes.values())} rows: give more rows or a smaller `batch_size`."
+            )
 
 
 def check_share(name: str, value: float) -> None:

@@ -4,6 +4,8 @@ A sampler names, for every row of a minibatch, the row or rows whose z becomes i
 sampler ever names the row itself, which would put joint pairs among the marginal ones.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,17 @@ class MarginalSampler(Configurable):
             ValueError: If the minibatch has too few rows to leave every row a partner.
         """
         raise NotImplementedError
+
+    def fix(
+        self, rows: int, generator: torch.Generator | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """Draw the partners of rows 0 to ``rows`` - 1 from among them, once.
+
+        Returns:
+            A function from row numbers, shape ``(N,)``, to those of their partners, shape ``(N,)``
+            or ``(N, K)``.
+        """
+        return self.partners(torch.arange(rows), rows, generator).__getitem__
 
     def __call__(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the partners of a minibatch ``z``, shape ``(N, ...)``, drawn from itself.
@@ -159,3 +172,12 @@ class Partners(MarginalSampler):
         places = (ranks.unsqueeze(-1) + steps) % rows.shape[-1]  # (*, N, K)
         partners = order.gather(-1, places.flatten(-2)).view(places.shape)
         return rows.gather(-1, partners.flatten(-2)).view(places.shape)
+
+    def fix(
+        self, rows: int, generator: torch.Generator | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """Keep the cycle alone, not all of the partners: memory does not grow with ``count``."""
+        self.check(rows)
+        order, ranks = random_cycle(torch.arange(rows), generator)
+        steps = torch.arange(1, self.count + 1)
+        return lambda chosen: order[(ranks[chosen].unsqueeze(-1) + steps) % rows]

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import Self
 
-__all__ = ["Batch", "Stack", "Stops", "stack_ends", "stack_size"]
+__all__ = ["Batch", "Stack", "Stops", "stack_count", "stack_ends", "stacking_of"]
 
 Batch = dict[str, Any]
 
@@ -80,6 +80,13 @@ def stack_size(trainer: Trainer) -> int:
         return chosen
     counts = trainer.limit_train_batches, trainer.val_check_interval
     return MINIBATCHES if all(isinstance(n, float) and n == 1 for n in counts) else 1
+
+
+def stacking_of(trainer: Trainer | None) -> dict[str, Any]:
+    """Return the arguments ``stack`` and ``stops`` of a loader; none without a Trainer."""
+    if trainer is None:
+        return {}
+    return {"stack": stack_size(trainer), "stops": Stops.of(trainer)}
 
 
 def stack_count(batches: int, stack: int, stops: Stops) -> int:

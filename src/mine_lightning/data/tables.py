@@ -4,7 +4,8 @@ import difflib
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -54,26 +55,43 @@ def read_table(path: str | Path) -> pd.DataFrame:
         ValueError: If the suffix is another one, or the file is broken, ragged, empty, without a
             header, or holds objects.
     """
+    path = check_file(path, tuple(READERS))
+    with whole_file(path):
+        frame = READERS[path.suffix.lower()](path)
+    if len(frame) == 0:
+        raise ValueError(f"Expected {str(path)!r} to hold rows, got none.")
+    return frame.set_axis([str(name).strip() for name in frame.columns], axis=1)
+
+
+def check_file(path: str | Path, suffixes: tuple[str, ...]) -> Path:
+    """Return the path of a file that exists and ends in one of the suffixes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no file, or the suffix is another one.
+    """
     path = Path(path)
-    reader = READERS.get(path.suffix.lower())
     if path.is_dir() or (path.exists() and not path.is_file()):
         raise ValueError(f"Expected `path` to be a file, got {str(path)!r}, which is none.")
-    if reader is None:
+    if path.suffix.lower() not in suffixes:
         raise ValueError(
-            f"Expected `path` to end in one of {', '.join(READERS)}, got {str(path)!r}."
+            f"Expected `path` to end in one of {', '.join(suffixes)}, got {str(path)!r}."
         )
     if not path.exists():
         raise FileNotFoundError(f"Expected `path` to be a file, got {str(path)!r}: no such file.")
+    return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into a ValueError that names the file."""
     try:
-        frame = reader(path)
+        yield
     except UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"Expected {str(path)!r} to be a whole {path.suffix} file, got: {reason[:300]}"
         ) from error
-    if len(frame) == 0:
-        raise ValueError(f"Expected {str(path)!r} to hold rows, got none.")
-    return frame.set_axis([str(name).strip() for name in frame.columns], axis=1)
 
 
 def _read_text(path: Path, delimiter: str) -> pd.DataFrame:
@@ -188,7 +206,7 @@ def select_columns(
         ['b_0', 'b_1']
     """
     names = [str(name) for name in frame.columns]
-    places = {"x": _places("x", names, x), "z": _places("z", names, z)}
+    places = {"x": find_columns("x", names, x), "z": find_columns("z", names, z)}
     if both := [names[place] for place in places["x"] if place in places["z"]]:
         raise ValueError(
             f"Expected `x` and `z` to have no column in common, got {_quoted(both)} in both."
@@ -196,7 +214,7 @@ def select_columns(
     return frame.iloc[:, places["x"]], frame.iloc[:, places["z"]]
 
 
-def _places(variable: str, names: list[str], columns: list[str | int]) -> list[int]:
+def find_columns(variable: str, names: list[str], columns: list[str | int]) -> list[int]:
     """Return the positions of a variable's columns."""
     if not isinstance(columns, (list, tuple)) or not columns:
         raise ValueError(
