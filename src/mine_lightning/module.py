@@ -10,7 +10,9 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torchmetrics import Metric, MetricCollection
+from typing_extensions import Self
 
+from mine_lightning.checkpoints import read_as_checkpoint
 from mine_lightning.config import Configurable, as_plain
 from mine_lightning.critics import ConcatCritic, score_pairs
 from mine_lightning.dashboard import Dashboard
@@ -93,6 +95,29 @@ class MutualInformationEstimator(LightningModule):
         self.partition = LogPartition()
         self.register_buffer("log_partition", torch.zeros(()))
         self.save_hyperparameters(self._plain_arguments())
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **kwargs: Any,
+    ) -> Self:
+        """Rebuild the module from a checkpoint; nothing in it is executed.
+
+        The arguments are those of
+        :meth:`lightning.pytorch.LightningModule.load_from_checkpoint`.
+
+        Raises:
+            ValueError: If the file is no whole checkpoint of this module.
+        """
+        with read_as_checkpoint(checkpoint_path):
+            return super().load_from_checkpoint(
+                checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
+            )
 
     def _metrics(self, prefix: str) -> MetricCollection:
         metrics: dict[str, Metric | MetricCollection] = {
@@ -183,6 +208,7 @@ class MutualInformationEstimator(LightningModule):
         if self.trainer.max_steps >= 0:
             batches = batches[: self.trainer.max_steps - before]
         losses, scores = zip(*[self._optimize(minibatch) for minibatch in batches], strict=True)
+        self._step_scheduler()
         with torch.no_grad():
             loss = self.objective.check_finite(torch.stack(losses).mean(), "loss")
             values = {"train/loss": loss, "train/mi": self.objective.pooled_estimate(scores)}
@@ -207,12 +233,17 @@ class MutualInformationEstimator(LightningModule):
         optimizer.step()
         return loss.detach(), (joint.detach(), marginal.detach())
 
+    def _step_scheduler(self) -> None:
+        """Step the scheduler with the epoch's last minibatch, before any checkpoint of it."""
+        scheduler: Any = self.lr_schedulers()
+        plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        if scheduler is not None and self.trainer.is_last_batch and not plateau:
+            scheduler.step()
+
     def on_train_epoch_end(self) -> None:
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             scheduler.step(self.trainer.callback_metrics["val/mi"])
-        elif scheduler is not None:
-            scheduler.step()
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         scores = self._evaluate(batch, self.val_metrics)

@@ -32,24 +32,38 @@ class EpochLoader:
 
     Every epoch draws from a generator of its own, seeded by seed, epoch and rank. The state is
     the epoch and the position in it, so a run resumed in the middle of an epoch continues with
-    the batches that the uninterrupted run would have seen.
+    the batches that the uninterrupted run would have seen. Lightning restores the state only in the
+    middle of an epoch, but announces every epoch by ``sampler.set_epoch``: the first announcement
+    says where to begin.
     """
 
     def __init__(self, batches: int, stack: int, seed: int) -> None:
         self.batches, self.stack, self.seed = batches, stack, seed
-        self._epoch, self._position, self._start = -1, 0, 0
+        self._epoch = self._position = self._next = self._start = 0
+        self._announced = False
 
     def __len__(self) -> int:
         return math.ceil(self.batches / self.stack)
 
     def __iter__(self) -> Iterator[Batch | list[Batch]]:
         start, self._start = self._start, 0
-        self._epoch += start == 0
+        self._epoch, self._next = self._next, self._next + 1
         stacks = self.epoch(self._epoch)
         for position, batches in enumerate(stacks, start=1):
             if position > start:
                 self._position = position
                 yield batches if self.stack > 1 else batches[0]
+
+    @property
+    def sampler(self) -> "EpochLoader":
+        """The loader itself, where Lightning looks for :meth:`set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin with this epoch, from its start unless it is the one loaded; then count on."""
+        if not self._announced and epoch != self._next:
+            self._next, self._start = epoch, 0
+        self._announced = True
 
     def epoch(self, epoch: int) -> Iterator[list[Batch]]:
         """Yield the stacks of one epoch."""
@@ -60,6 +74,7 @@ class EpochLoader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._epoch, self._position = state["epoch"], state["position"]
+        self._next = self._epoch + self._position // len(self)
         self._start = self._position % len(self)
 
 
@@ -91,7 +106,7 @@ class TrainingLoader(EpochLoader):
         world_size: int = 1,
     ) -> None:
         super().__init__(len(x) // (batch_size * world_size), stack, seed)
-        self.x, self.z, self.batch_size, self.sampler = x, z, batch_size, sampler
+        self.x, self.z, self.batch_size, self.marginal = x, z, batch_size, sampler
         self.rank, self.world_size = rank, world_size
 
     def epoch(self, epoch: int) -> Iterator[list[Batch]]:
@@ -99,7 +114,7 @@ class TrainingLoader(EpochLoader):
         mine = order[self.rank :: self.world_size][: self.batches * self.batch_size]
         generator = spawn_generator(self.seed, epoch, 1 + self.rank)
         for rows in mine.view(-1, self.batch_size).split(self._block()):
-            partners = self.sampler.partners(rows, len(self.x), generator)
+            partners = self.marginal.partners(rows, len(self.x), generator)
             batches = [
                 {"joint": (x, z), "marginal": apart}
                 for x, z, apart in zip(self.x[rows], self.z[rows], self.z[partners], strict=True)
@@ -137,7 +152,7 @@ class DrawLoader(EpochLoader):
         rank: int = 0,
     ) -> None:
         super().__init__(batches, stack, seed)
-        self.distribution, self.batch_size, self.sampler = distribution, batch_size, sampler
+        self.distribution, self.batch_size, self.marginal = distribution, batch_size, sampler
         self.rank = rank
 
     def epoch(self, epoch: int) -> Iterator[list[Batch]]:
@@ -148,7 +163,7 @@ class DrawLoader(EpochLoader):
 
     def _draw(self, generator: torch.Generator) -> Batch:
         x, z = self.distribution.sample(self.batch_size, generator)
-        return {"joint": (x, z), "marginal": self.sampler(z, generator)}
+        return {"joint": (x, z), "marginal": self.marginal(z, generator)}
 
 
 class EvaluationLoader:
