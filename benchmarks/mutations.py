@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import NamedTuple
 
@@ -238,11 +239,27 @@ def broken_copy(folder: Path, fault: Fault) -> None:
 def run_tests(folder: Path, tests: list[str]) -> int:
     """Run the tests in this process; return pytest's exit status."""
     os.chdir(folder)
+    os.environ["PYTHONPATH"] = str(folder / "src")
     sys.path[:0] = [str(folder / "src"), str(folder / "tests")]
     torch.set_num_threads(1)
     files = [f"tests/{test}.py" for test in tests]
     options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-o", "addopts="]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     return int(pytest.main([*options, *files]))
+
+
+def in_child(folder: Path, log: Path, tests: list[str]) -> None:
+    """Run the tests with their output in a file, and end the process with pytest's status."""
+    status = 9
+    try:
+        descriptor = os.open(log, os.O_CREAT | os.O_WRONLY)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        status = run_tests(folder, tests)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def outcome(fault: Fault | None, tests: list[str], limit: float) -> str:
@@ -252,12 +269,9 @@ def outcome(fault: Fault | None, tests: list[str], limit: float) -> str:
         log = Path(name) / "log"
         child = os.fork()
         if child == 0:
-            descriptor = os.open(log, os.O_CREAT | os.O_WRONLY)
-            os.dup2(descriptor, 1)
-            os.dup2(descriptor, 2)
-            os._exit(run_tests(Path(name), tests))
+            in_child(Path(name), log, tests)
         status = wait(child, limit)
-        if status not in (0, 1, None):
+        if status not in (0, 1, None) or (fault is None and status):
             raise RuntimeError(log.read_text()[-2000:])
         return {0: "survived", 1: "caught", None: "out of time"}[status]
 

@@ -276,7 +276,7 @@ def test_a_checkpoint_cannot_name_what_to_run(tmp_path: Path) -> None:
         checkpoint = torch.load(path, weights_only=True)
         checkpoint["hyper_parameters"][name] = value
         torch.save(checkpoint, tmp_path / "changed.ckpt")
-        with pytest.raises(ValueError, match=r"blocked|Expected '.*changed\.ckpt' to be a whole"):
+        with pytest.raises(ValueError, match=r"Expected '.*changed\.ckpt' to be a whole"):
             MutualInformationEstimator.load_from_checkpoint(tmp_path / "changed.ckpt")
         assert not proof.exists()
 

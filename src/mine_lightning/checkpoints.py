@@ -1,7 +1,5 @@
 """Checkpoints: whole files, and a place to go on from after an interruption."""
 
-import argparse
-import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,27 +14,22 @@ from mine_lightning.files import written_whole
 
 __all__ = ["RestartCheckpoint", "WholeCheckpointIO", "read_as_checkpoint"]
 
-UNREADABLE = (
-    pickle.UnpicklingError,
-    EOFError,
-    RuntimeError,
-    KeyError,
-    UnicodeDecodeError,
-    argparse.ArgumentError,  # hyperparameters that are none of the class
-)
 PARTS = ("state_dict", "pytorch-lightning_version")
 
 
 @contextmanager
 def read_as_checkpoint(path: Any) -> Iterator[None]:
-    """Turn what a broken or foreign checkpoint raises in the block into an error that names it.
+    """Turn what a broken or foreign checkpoint raises in the block, anything, into one error.
 
     Raises:
         ValueError: If the block fails on the content of the file.
+        OSError: If the file cannot be opened.
     """
     try:
         yield
-    except UNREADABLE as error:
+    except OSError:
+        raise
+    except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"Expected {str(path)!r} to be a whole checkpoint of this model, got: {reason[:300]}"

@@ -189,6 +189,7 @@ class SeparableCritic(Critic):
                 f"Expected encoders with embeddings of one size, got {f.shape[-1]} for x and "
                 f"{g.shape[-1]} for z."
             )
+        batch_shape(f, g)
         return torch.einsum("...e,...e->...", f, g)
 
 
@@ -225,8 +226,24 @@ class BilinearCritic(LazyModuleMixin, Critic):
                 nn.init.normal_(weight, std=0.1 / (x_dim * z_dim) ** 0.5)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        batch_shape(x, z)
         interaction = torch.einsum("...e,...e->...", x @ self.weight, z)
         return interaction + x @ self.x_weight + z @ self.z_weight
+
+
+def batch_shape(x: Tensor, z: Tensor) -> torch.Size:
+    """Return the shape of the pairs that features ``(*, F)`` of both sides make.
+
+    Raises:
+        ValueError: If their batch dimensions do not broadcast.
+    """
+    try:
+        return torch.broadcast_shapes(x.shape[:-1], z.shape[:-1])
+    except RuntimeError as error:
+        raise ValueError(
+            "Expected the batch dimensions of `x` and `z` to broadcast, "
+            f"got {tuple(x.shape[:-1])} and {tuple(z.shape[:-1])}."
+        ) from error
 
 
 def in_chunks(score: Callable[[Tensor, Tensor], Tensor], x: Tensor, z: Tensor, size: int) -> Tensor:
@@ -241,7 +258,7 @@ def in_chunks(score: Callable[[Tensor, Tensor], Tensor], x: Tensor, z: Tensor, s
     Returns:
         The scores, shape ``(*,)``.
     """
-    pairs = torch.broadcast_shapes(x.shape[:-1], z.shape[:-1])
+    pairs = batch_shape(x, z)
     if math.prod(pairs) <= size:
         return score(x, z)
     x, z = (v.reshape(*[1] * (len(pairs) + 1 - v.ndim), *v.shape) for v in (x, z))
