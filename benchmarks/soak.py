@@ -76,8 +76,8 @@ def soak(steps: int, folder: str) -> list[dict[str, float]]:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    data = GaussianDataModule(correlation=0.7, rows=20_000, batch_size=64, seed=0)
-    trainer.fit(MutualInformationEstimator(ConcatCritic([32])), data)
+    data = GaussianDataModule(correlation=0.7, rows=20_000, batch_size=32, eval_partners=1, seed=0)
+    trainer.fit(MutualInformationEstimator(ConcatCritic([16])), data)
     return watch.readings
 
 
