@@ -192,6 +192,10 @@ def main(args: ArgsType = None) -> None:
             )
     except MISTAKES as error:
         sys.exit(_one_line(error))
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):  # a checkpoint of another architecture
+            raise
+        sys.exit(_one_line(error))
 
 
 def _logger() -> dict[str, Any]:
