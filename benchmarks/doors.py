@@ -126,7 +126,7 @@ def odd_array(source: Source, shape: tuple[int, ...] | None = None) -> Any:
         if container == "torch":
             return odd_tensor(source, values)
         if container == "frame":
-            return odd_frame(source, values.reshape(len(values), -1) if values.size else values)
+            return odd_frame(source, values.reshape(len(values), math.prod(shape[1:])))
         if container == "list":
             return values.tolist()
     return source.choice([None, 3.5, "abc", {"a": 1}, [[1], [1, 2]], [], [None, 1.0], b"abc"])
