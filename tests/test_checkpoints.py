@@ -173,6 +173,25 @@ def test_the_steps_between_checkpoints_are_kept() -> None:
         RestartCheckpoint(every_n_steps=0)
 
 
+def test_the_checkpoint_of_an_earlier_run_is_not_overwritten(tmp_path: Path) -> None:
+    def train(checkpoint: Path | None = None) -> Path:
+        runner = Trainer(
+            callbacks=[RestartCheckpoint()],
+            plugins=[WholeCheckpointIO()],
+            max_epochs=1 if checkpoint is None else 2,
+            default_root_dir=tmp_path,
+            **QUIET,
+        )
+        runner.fit(build_model(4), build_data("tensor", tmp_path), ckpt_path=checkpoint)
+        return tmp_path / "checkpoints" / "last.ckpt"
+
+    content = (path := train()).read_bytes()
+    with pytest.raises(ValueError, match="without a checkpoint of an earlier run, got"):
+        train()
+    assert path.read_bytes() == content
+    assert torch.load(train(path), weights_only=True)["global_step"] == 18
+
+
 def saved(path: Path, value: Any = 1.0) -> bytes:
     checkpoint = {"state_dict": {"a": value}, "pytorch-lightning_version": "2.6.6"}
     WholeCheckpointIO().save_checkpoint(checkpoint, path)

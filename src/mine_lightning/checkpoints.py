@@ -42,7 +42,8 @@ class WholeCheckpointIO(TorchCheckpointIO):
     A checkpoint is written beside its destination, brought to the disk and renamed: whenever the
     process is killed or the disk is full, the destination holds the old checkpoint or the new one.
     Lightning's own writer passes through the system's temporary directory, from which a rename is
-    a copy where that is another file system. The command line uses this one by default.
+    a copy where that is another file system. The command line uses this one by default. Paths with
+    a protocol, such as ``s3://``, are left to Lightning's.
 
     Example:
         >>> from lightning.pytorch import Trainer
@@ -60,6 +61,9 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """
         if storage_options is not None:
             raise ValueError(f"Expected no `storage_options`, got {storage_options!r}.")
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path)
+            return
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary, temporary.open("wb") as file:
@@ -99,7 +103,8 @@ class RestartCheckpoint(Checkpoint):
         filename: Its name in the directory ``checkpoints`` of the logs.
 
     Raises:
-        ValueError: If ``every_n_steps`` is not positive.
+        ValueError: If ``every_n_steps`` is not positive or, at the start of training, if the file
+            is there and the run does not go on from its directory.
 
     Example:
         >>> from lightning.pytorch import Trainer
@@ -114,9 +119,18 @@ class RestartCheckpoint(Checkpoint):
             raise ValueError(f"Expected `every_n_steps` to be at least 1, got {every_n_steps}.")
         self.every_n_steps, self.filename = every_n_steps, filename
         self._saved = 0
+        self._written: Path | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse to overwrite the checkpoint of another run."""
         self._saved = trainer.global_step
+        path, resumed = self._path(trainer), trainer.ckpt_path
+        goes_on = resumed is not None and Path(resumed).resolve().parent == path.resolve().parent
+        if path.exists() and path != self._written and not goes_on:
+            raise ValueError(
+                f"Expected a log directory without a checkpoint of an earlier run, got {path}: "
+                "resume from it, or choose another one."
+            )
 
     def on_train_batch_end(
         self,
@@ -149,5 +163,9 @@ class RestartCheckpoint(Checkpoint):
         if taken < (every or self.every_n_steps) or trainer.fast_dev_run:
             return
         self._saved = trainer.global_step
+        self._written = self._path(trainer)
+        trainer.save_checkpoint(self._written, weights_only=False)
+
+    def _path(self, trainer: Trainer) -> Path:
         logs = trainer.log_dir or trainer.default_root_dir
-        trainer.save_checkpoint(Path(logs) / "checkpoints" / self.filename, weights_only=False)
+        return Path(logs) / "checkpoints" / self.filename

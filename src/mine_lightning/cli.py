@@ -92,11 +92,15 @@ class Cli(LightningCLI):
     before_test = before_validate
 
     def before_fit(self) -> None:
-        """Add a checkpoint to go on from, unless the run keeps no checkpoints or has one."""
+        """Add a checkpoint to go on from to a run with logs and checkpoints that has none."""
         self.before_validate()
         trainer: Any = self.trainer
         kept = trainer.checkpoint_callbacks
-        if kept and not any(isinstance(callback, RestartCheckpoint) for callback in kept):
+        if (
+            kept
+            and trainer.loggers
+            and not any(isinstance(callback, RestartCheckpoint) for callback in kept)
+        ):
             trainer.callbacks.append(RestartCheckpoint())
 
     @property
