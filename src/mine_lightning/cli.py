@@ -95,12 +95,8 @@ class Cli(LightningCLI):
         """Add a checkpoint to go on from to a run with logs and checkpoints that has none."""
         self.before_validate()
         trainer: Any = self.trainer
-        kept = trainer.checkpoint_callbacks
-        if (
-            kept
-            and trainer.loggers
-            and not any(isinstance(callback, RestartCheckpoint) for callback in kept)
-        ):
+        kept = trainer.checkpoint_callbacks if trainer.loggers else []
+        if kept and not any(isinstance(callback, RestartCheckpoint) for callback in kept):
             trainer.callbacks.append(RestartCheckpoint())
 
     @property
