@@ -167,9 +167,7 @@ def test_nothing_in_a_parquet_file_is_executed(tmp_path: Path) -> None:
     field = pyarrow.field("a", pyarrow.binary(), metadata=metadata)
     schema = pyarrow.schema([field, pyarrow.field("b", pyarrow.float64())])
     pyarrow.parquet.write_table(table.cast(schema), path)
-    with pytest.raises(
-        ValueError, match="Expected column `a` of `x` to hold numbers or categories"
-    ):
+    with pytest.raises(ValueError, match=r"hold numbers or categories|whole .parquet file"):
         TableDataModule(path, x=["a"], z=["b"])
     assert not proof.exists()
 

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass, field, fields
+from io import BytesIO
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, BinaryIO
@@ -187,8 +188,9 @@ class MutualInformationEstimate(Quantity):
                 return
             arrays = {name: getattr(self, name) for name in ARRAYS}
             kept = {name: array for name, array in arrays.items() if array is not None}
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, result=np.array(text), **kept)
+            content = BytesIO()
+            np.savez_compressed(content, result=np.array(text), **kept)
+            temporary.write_bytes(content.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> "MutualInformationEstimate":
