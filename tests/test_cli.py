@@ -64,7 +64,7 @@ def test_a_run_is_validated_tested_and_predicted_from_its_own_config(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     fit(ROOT / "configs/table.yaml", tmp_path)
-    (checkpoint,) = tmp_path.rglob("*.ckpt")
+    (checkpoint,) = tmp_path.rglob("epoch=*.ckpt")
     config = tmp_path / "version_0" / "config.yaml"
     common = ["--config", str(config), "--ckpt_path", str(checkpoint), "--trainer.logger=false"]
     capsys.readouterr()
@@ -85,7 +85,7 @@ def test_a_checkpoint_of_the_command_line_reloads_in_a_fresh_process(
 ) -> None:
     fit(ROOT / "configs/digits.yaml", tmp_path, "--trainer.limit_test_batches=1.0")
     reported = capsys.readouterr().out.split("estimate (test rows)")[1].split()[0]
-    (checkpoint,) = tmp_path.rglob("*.ckpt")
+    (checkpoint,) = tmp_path.rglob("epoch=*.ckpt")
     script = (
         "import sys; from lightning.pytorch import Trainer\n"
         "from mine_lightning import DigitsDataModule, MutualInformationEstimator\n"
@@ -108,6 +108,62 @@ def test_a_configuration_of_an_earlier_run_is_not_overwritten(tmp_path: Path) ->
     with pytest.raises(SystemExit, match="without a configuration of an earlier run"):
         fit(ROOT / "configs/table.yaml", tmp_path, version, "--seed_everything=3")
     assert (tmp_path / "version_5" / "config.yaml").read_text() == saved
+
+
+def test_an_interrupted_run_goes_on_in_its_own_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config, reported = ROOT / "configs/table.yaml", {}
+    for name, epochs in (("whole", 5), ("broken", 3)):
+        fit(config, tmp_path / name, f"--trainer.max_epochs={epochs}")
+        reported[name] = capsys.readouterr().out
+    run = tmp_path / "broken" / "version_0"
+    saved = (run / "config.yaml").read_text()
+    last = f"--ckpt_path={run}/checkpoints/last.ckpt"
+    main(["fit", "--config", str(config), *QUICK, "--trainer.max_epochs=5", last])
+    reported["broken"] = capsys.readouterr().out
+    assert reported["broken"].replace("broken", "whole") == reported["whole"]
+    assert list((tmp_path / "broken").iterdir()) == [run]
+    assert (run / "config.yaml").read_text() == saved
+    whole, broken = (
+        torch.load(tmp_path / name / "version_0/checkpoints/last.ckpt", weights_only=True)
+        for name in ("whole", "broken")
+    )
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(tensor, broken["state_dict"][name])
+    best = [
+        next(state for key, state in saved["callbacks"].items() if "ModelCheckpoint" in key)
+        for saved in (whole, broken)
+    ]
+    assert best[0]["best_model_score"] == best[1]["best_model_score"]
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_a_damaged_checkpoint_is_named_in_one_line(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "half.ckpt"
+    torch.save({"state_dict": {}}, path)
+    path.write_bytes(path.read_bytes()[:300])
+    common = ["--config=configs/table.yaml", "--trainer.logger=false", *QUICK]
+    with pytest.raises(
+        SystemExit, match=r"error: Expected '.*half\.ckpt' to be a whole checkpoint"
+    ):
+        main([command, *common, f"--ckpt_path={path}"])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_checkpoint_of_another_architecture_is_named_in_one_line(tmp_path: Path) -> None:
+    fit(ROOT / "configs/table.yaml", tmp_path)
+    (path,) = tmp_path.rglob("last.ckpt")
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["hyper_parameters"]["critic"]["init_args"]["hidden_features"] = [3]
+    torch.save(checkpoint, path)
+    with pytest.raises(SystemExit, match=r"error: .*size mismatch for critic"):
+        main(["test", "--config=configs/table.yaml", *QUICK, f"--ckpt_path={path}"])
+
+
+def test_a_missing_checkpoint_is_named_in_one_line() -> None:
+    with pytest.raises(SystemExit, match=r"error: .*nowhere\.ckpt"):
+        main(["fit", "--config=configs/table.yaml", *QUICK, "--ckpt_path=nowhere.ckpt"])
 
 
 def test_printed_configs_run_again(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -16,6 +16,7 @@ from mine_lightning.critics import (
     score_pairs,
 )
 from mine_lightning.encoders import EmbeddingEncoder, SequenceEncoder
+from parsing import instantiate
 
 CRITICS = {
     "bilinear": lambda: BilinearCritic(),
@@ -231,7 +232,7 @@ def test_config_round_trip(name, pairs):
     critic = CRITICS[name]()
     parser = jsonargparse.ArgumentParser()
     parser.add_subclass_arguments(Critic, "critic")
-    again = parser.instantiate(parser.parse_object({"critic": critic.config()})).critic
+    again = instantiate(parser, parser.parse_object({"critic": critic.config()})).critic
     assert type(again) is type(critic)
     assert again.config()["init_args"].items() >= critic.config()["init_args"].items()
     assert again(*pairs).shape == (7,)
@@ -243,7 +244,7 @@ def test_config_nests_encoders():
     )
     parser = jsonargparse.ArgumentParser()
     parser.add_subclass_arguments(Critic, "critic")
-    again = parser.instantiate(parser.parse_object({"critic": critic.config()})).critic
+    again = instantiate(parser, parser.parse_object({"critic": critic.config()})).critic
     assert type(again.x_encoder) is EmbeddingEncoder
     assert type(again.z_encoder) is SequenceEncoder
     codes, series = torch.tensor([[3, 1], [0, 0]]), torch.randn(2, 5, 1)

@@ -23,6 +23,7 @@ from mine_lightning.data.elliptical import (
     SparseNormal,
 )
 from mine_lightning.data.warps import Cube, NormalCDF, Spiral, SwissRoll, Wiggly
+from parsing import instantiate
 
 COVARIANCE = [[2.0, 0.3, 0.8], [0.3, 1.0, -0.2], [0.8, -0.2, 1.5]]
 
@@ -125,7 +126,7 @@ def test_config_builds_the_same_distribution(distribution):
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--distribution", type=Distribution)
     parsed = parser.parse_object({"distribution": distribution.config()})
-    built = parser.instantiate(parsed).distribution
+    built = instantiate(parser, parsed).distribution
     assert type(built) is type(distribution)
     assert built.mutual_information == distribution.mutual_information
     for ours, theirs in zip(
@@ -319,6 +320,6 @@ def test_tasks_build_from_their_configuration():
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--distribution", type=Distribution)
     task = beyond_normal_tasks()["spiral-normal_cdf-multinormal-sparse-3-3-2-2.0"]
-    built = parser.instantiate(parser.parse_object({"distribution": task.config()})).distribution
+    built = instantiate(parser, parser.parse_object({"distribution": task.config()})).distribution
     for ours, theirs in zip(task.sample(5, seeded()), built.sample(5, seeded()), strict=True):
         assert torch.equal(ours, theirs)

@@ -10,6 +10,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from mine_lightning.critics import ConcatCritic, SeparableCritic, score_pairs
 from mine_lightning.encoders import ConvEncoder, EmbeddingEncoder, Encoder, SequenceEncoder
 from mine_lightning.layers import spectral_normalize
+from parsing import instantiate
 
 
 def images(*batch):
@@ -110,7 +111,7 @@ def test_config_round_trip(case):
     encoder = build()
     parser = jsonargparse.ArgumentParser()
     parser.add_subclass_arguments(Encoder, "encoder")
-    again = parser.instantiate(parser.parse_object({"encoder": encoder.config()})).encoder
+    again = instantiate(parser, parser.parse_object({"encoder": encoder.config()})).encoder
     assert again.config()["init_args"].items() >= encoder.config()["init_args"].items()
     assert again(events(4)).shape == (4, 8)
 

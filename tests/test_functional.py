@@ -187,6 +187,16 @@ def test_smile_clips_only_the_marginal_scores():
     assert smile(torch.tensor([-100.0]), torch.tensor([-100.0]), tau=5.0).item() == -95
 
 
+def test_leave_one_out_compares_each_z_with_the_other_x():
+    scores = torch.randn(5, 5, generator=torch.Generator().manual_seed(0)).double()
+    terms = [
+        scores[j, j] - torch.log(torch.exp(torch.cat([scores[:j, j], scores[j + 1 :, j]])).mean())
+        for j in range(5)
+    ]
+    bound = leave_one_out(*split_pairs(scores))
+    assert bound.item() == pytest.approx(torch.stack(terms).mean().item())
+
+
 @seeds
 def test_leave_one_out_never_exceeds_club(seed):
     scores = draw_scores(seed=seed)

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from mine_lightning.checkpoints import RestartCheckpoint, WholeCheckpointIO
 from mine_lightning.conditional import (
     ConditionalEstimate,
     estimate_conditional_mutual_information,
@@ -121,6 +122,7 @@ __all__ = [
     "Pearson",
     "PointwiseWriter",
     "RankToNormal",
+    "RestartCheckpoint",
     "ReverseKL",
     "SeparableCritic",
     "SequenceEncoder",
@@ -131,6 +133,7 @@ __all__ = [
     "TableDataModule",
     "TensorDataModule",
     "Transform",
+    "WholeCheckpointIO",
     "add_clipped_gradients",
     "clip_to_host",
     "estimate_conditional_mutual_information",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mine_lightning.data.checks import Missing, check_paired, check_pairs
+from mine_lightning.data.checks import Missing, check_paired, check_pairs, count_rows
 from mine_lightning.estimate import as_labels, estimate_mutual_information
 from mine_lightning.results import MutualInformationEstimate, Quantity
 from mine_lightning.scoring import standard_error
@@ -79,8 +79,8 @@ def estimate_conditional_mutual_information(
         True
     """
     x, z, given = map(as_labels, (x, z, given))
-    check_paired(x, z, len(x), len(z))
-    first = check_pairs(z, given, missing)
+    check_paired(x, z, count_rows("x", x), count_rows("z", z))
+    first = check_pairs(z, given, missing, names=("z", "given"))
     second = check_pairs(_take(x, first.kept), first.x, missing)
     y = first.z[second.kept].flatten(1)
     yz = torch.cat([y, second.z.flatten(1)], dim=1)

@@ -222,6 +222,7 @@ class SeparableCritic(Critic):
                 f"Expected encoders with embeddings of one size, got {f.shape[-1]} for x and "
                 f"{g.shape[-1]} for z."
             )
+        batch_shape(f.shape[:-1], g.shape[:-1])
         return torch.einsum("...e,...e->...", f, g)
 
 
@@ -258,8 +259,28 @@ class BilinearCritic(LazyModuleMixin, Critic):
                 nn.init.normal_(weight, std=0.1 / (x_dim * z_dim) ** 0.5)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        batch_shape(x.shape[:-1], z.shape[:-1])
         interaction = torch.einsum("...e,...e->...", x @ self.weight, z)
         return interaction + x @ self.x_weight + z @ self.z_weight
+
+
+def batch_shape(x: Sequence[int], z: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape that the batch dimensions of x and z broadcast to.
+
+    :func:`torch.broadcast_shapes` costs a tenth of a small critic's step.
+
+    Raises:
+        ValueError: If they do not broadcast.
+    """
+    most = max(len(x), len(z))
+    sides = [(*[1] * (most - len(side)), *side) for side in (x, z)]
+    pairs = tuple(b if a == 1 else a for a, b in zip(*sides, strict=True))
+    if any(b not in (1, n) for b, n in zip(sides[1], pairs, strict=True)):
+        raise ValueError(
+            "Expected the batch dimensions of `x` and `z` to broadcast, "
+            f"got {tuple(x)} and {tuple(z)}."
+        )
+    return pairs
 
 
 def in_chunks(
@@ -277,11 +298,10 @@ def in_chunks(
     Returns:
         The scores, shape ``(*,)``.
     """
-    most = max(x.ndim, z.ndim)
-    x, z = (v if v.ndim == most else v[(None,) * (most - v.ndim)] for v in (x, z))
-    pairs = broadcast_pairs(x.shape[:-1], z.shape[:-1])
+    pairs = batch_shape(x.shape[:-1], z.shape[:-1])
     if math.prod(pairs) <= size:
         return score(x, z, *weights)
+    x, z = (v.reshape(*[1] * (len(pairs) + 1 - v.ndim), *v.shape) for v in (x, z))
     dim = next(dim for dim, length in enumerate(pairs) if length > 1)
     rows = max(1, size // math.prod(pairs[dim + 1 :]))
     chunks = [
@@ -289,14 +309,6 @@ def in_chunks(
         for start in range(0, pairs[dim], rows)
     ]
     return torch.cat(chunks, dim)
-
-
-def broadcast_pairs(x: Sequence[int], z: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape that two shapes of one length broadcast to.
-
-    :func:`torch.broadcast_shapes`, which also checks, costs a tenth of a small critic's step.
-    """
-    return tuple(b if a == 1 else a for a, b in zip(x, z, strict=True))
 
 
 def _rows(values: Tensor, dim: int, start: int, rows: int) -> Tensor:
@@ -329,7 +341,7 @@ def score_pairs(
     Raises:
         ValueError: If the critic does not return one score for each pair.
     """
-    pairs = broadcast_pairs(x.shape[:2], z.shape[:2])
+    pairs = batch_shape(x.shape[:2], z.shape[:2])
     if isinstance(critic, Critic) if broadcasts is None else broadcasts:
         return check_pair_scores(critic(x, z), pairs)
     x, z = (v.expand(*pairs, *v.shape[2:]).flatten(0, 1) for v in (x, z))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
-from mine_lightning.critics import ConcatCritic, Critic, score_pairs
+from mine_lightning.critics import ConcatCritic, Critic, batch_shape, score_pairs
 from mine_lightning.objectives import Objective
 
 __all__ = ["CriticEnsemble", "ObjectiveEnsemble"]
@@ -71,6 +71,7 @@ class CriticEnsemble(Critic):
                 f"Expected x and z for each of {self.members} members along the first dimension, "
                 f"got shapes {tuple(x.shape)} and {tuple(z.shape)}."
             )
+        batch_shape(x.shape[:-1], z.shape[:-1])
         if any(map(is_lazy, self.critic.parameters())):
             self._materialize(x, z)
         if self._is_plain():
@@ -130,7 +131,7 @@ class CriticEnsemble(Critic):
         members = [_initialized(self._single[0], seed).to(x.device) for seed in self.seeds]
         for critic, seed, a, b in zip(members, self.seeds, x, z, strict=True):
             with torch.no_grad(), _seeded(seed):
-                critic(a[:1], b[:1])
+                critic(a, b)
         self.critic = copy.deepcopy(members[0])
         _stack(self.critic, members)
         for name, value in known.items():

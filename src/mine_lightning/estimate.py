@@ -161,10 +161,17 @@ def as_labels(values: Any) -> Any:
         >>> as_labels(np.array([0.5, 1.5]))
         array([0.5, 1.5])
     """
-    if isinstance(values, pd.DataFrame) or np.ndim(values) != 1:
+    if isinstance(values, pd.DataFrame) or getattr(values, "ndim", 1) != 1:
         return values
-    array = np.asarray(values)
-    if array.dtype.kind not in "iuUS" or len(np.unique(array)) > min(MOST_LABELS, len(array) // 5):
+    try:
+        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    except (ValueError, TypeError, RuntimeError):  # `check_pairs` says what is wrong
+        return values
+    if (
+        array.ndim != 1
+        or array.dtype.kind not in "iuUS"
+        or len(np.unique(array)) > min(MOST_LABELS, len(array) // 5)
+    ):
         return values
     index = values.index if isinstance(values, pd.Series) else None
     return pd.DataFrame({"label": pd.Categorical(array)}, index=index)

@@ -3,6 +3,9 @@ r"""Pure functions of critic scores: scores in, nats out.
 Throughout, ``joint`` holds the scores :math:`T(x_i, z_i)` of :math:`N` pairs drawn together and
 ``marginal`` the scores :math:`T(x_i, z'_{ik})` of pairs drawn apart, with one partner
 (shape ``(N,)``) or :math:`K` partners (shape ``(N, K)``) for each row.
+
+Scores that are not finite, or too large for an exponential of the formula, give a result that is
+not finite; :meth:`mine_lightning.Objective.estimate` raises an error instead.
 """
 
 import math

@@ -1,6 +1,7 @@
 r"""Metrics of critic scores: pooled over batches and processes, then turned into nats once.
 
-Everything stands on six sums (:class:`Pooled`), so memory does not grow with the rows.
+Everything stands on six sums (:class:`Pooled`), so memory does not grow with the rows. Scores that
+are not finite, or too large for an exponential of the bound, give a result that is not finite.
 """
 
 import math

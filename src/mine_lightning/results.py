@@ -3,9 +3,10 @@
 import json
 import math
 from dataclasses import dataclass, field, fields
+from io import BytesIO
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -187,24 +188,32 @@ class MutualInformationEstimate(Quantity):
                 return
             arrays = {name: getattr(self, name) for name in ARRAYS}
             kept = {name: array for name, array in arrays.items() if array is not None}
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, result=np.array(text), **kept)
+            content = BytesIO()
+            np.savez_compressed(content, result=np.array(text), **kept)
+            temporary.write_bytes(content.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> "MutualInformationEstimate":
         """Read a result from an ``.npz`` file; nothing in it is executed.
 
         Raises:
+            FileNotFoundError: If there is no such file.
             ValueError: If the file holds no result.
         """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in ARRAYS if name in stored.files}
-                plain = json.loads(str(stored["result"]))
-        except (ValueError, KeyError, EOFError, AttributeError) as error:
-            raise ValueError(
-                f"Expected `path` to be a saved result (.npz), got {str(path)!r}: {error}"
-            ) from error
+        with Path(path).open("rb") as file:
+            try:
+                return cls._read(file)
+            except Exception as error:  # a damaged file makes its reader raise anything
+                reason = " ".join(str(error).split()) or type(error).__name__
+                raise ValueError(
+                    f"Expected `path` to be a saved result (.npz), got {str(path)!r}: {reason}"
+                ) from error
+
+    @classmethod
+    def _read(cls, file: BinaryIO) -> "MutualInformationEstimate":
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in ARRAYS if name in stored.files}
+            plain = json.loads(str(stored["result"]))
         plain["per_fold"] = tuple(plain["per_fold"])
         known = {f.name for f in fields(cls)}
         return cls(**{name: value for name, value in plain.items() if name in known}, **arrays)

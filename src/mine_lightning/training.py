@@ -11,7 +11,9 @@ from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torch.nn.parameter import is_lazy
+from typing_extensions import Self
 
+from mine_lightning.checkpoints import read_as_checkpoint
 from mine_lightning.compilation import Compile, choose_step
 from mine_lightning.config import Configurable, as_plain
 from mine_lightning.dashboard import Dashboard
@@ -62,6 +64,29 @@ class StackedTraining(LightningModule):
         self.gradient_clip_val = gradient_clip_val
         self.minibatches_per_step, self.compile_mode = minibatches_per_step, compile
         self._step: HookedStep | None = None
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **kwargs: Any,
+    ) -> Self:
+        """Rebuild the module from a checkpoint; nothing in it is executed.
+
+        The arguments are those of
+        :meth:`lightning.pytorch.LightningModule.load_from_checkpoint`.
+
+        Raises:
+            ValueError: If the file is no whole checkpoint of this module.
+        """
+        with read_as_checkpoint(checkpoint_path):
+            return super().load_from_checkpoint(
+                checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
+            )
 
     def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Score a batch: joint pairs and marginal pairs."""
@@ -127,6 +152,7 @@ class StackedTraining(LightningModule):
         if self.trainer.max_steps >= 0:
             batches = batches[: self.trainer.max_steps - before]
         losses, scores = zip(*self._step(batches), strict=True)
+        self._step_scheduler()
         self.log_dict(self._values(losses, scores), prog_bar=True, logger=False)
         trainer: Any = self.trainer
         every = trainer.log_every_n_steps or math.inf
@@ -143,12 +169,17 @@ class StackedTraining(LightningModule):
         for logger in self.loggers:
             logger.log_metrics(plain, step)
 
+    def _step_scheduler(self) -> None:
+        """Step the scheduler with the epoch's last minibatch, before any checkpoint of it."""
+        scheduler: Any = self.lr_schedulers()
+        plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        if scheduler is not None and self.trainer.is_last_batch and not plateau:
+            scheduler.step()
+
     def on_train_epoch_end(self) -> None:
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             scheduler.step(self.trainer.callback_metrics["val/mi"])
-        elif scheduler is not None:
-            scheduler.step()
 
     def log_truth(self) -> None:
         """Log the step, and the true mutual information where the DataModule knows it."""

@@ -16,12 +16,32 @@ class Transform(Configurable):
     """Base of the transforms: ``fit`` on training rows, then call on any rows."""
 
     def fit(self, rows: Tensor) -> Self:
-        """Learn the transform from training rows, shape ``(N, ...)``, and return it."""
+        """Learn the transform from training rows, shape ``(N, ...)``, and return it.
+
+        Raises:
+            ValueError: If there are no rows, or they are not finite floating point numbers.
+        """
         raise NotImplementedError
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Apply the fitted transform to rows, shape ``(M, ...)``."""
         raise NotImplementedError
+
+
+def check_rows(rows: Tensor) -> Tensor:
+    """Return rows that a transform can be fitted on.
+
+    Raises:
+        ValueError: If there are none, or they are not finite floating point numbers.
+    """
+    if rows.ndim == 0 or len(rows) == 0 or not rows.is_floating_point():
+        raise ValueError(
+            "Expected `rows` to hold at least one row of floating point numbers, shape (N, ...), "
+            f"got {tuple(rows.shape)}, {rows.dtype}."
+        )
+    if not bool(rows.isfinite().all()):
+        raise ValueError("Expected `rows` to be finite, got missing or infinite values.")
+    return rows
 
 
 class Identity(Transform):
@@ -53,7 +73,7 @@ class Standardize(Transform):
     """
 
     def fit(self, rows: Tensor) -> Self:
-        wide = rows.double()
+        wide = check_rows(rows).double()
         scale = wide.std(dim=0, correction=0)
         return self.from_moments(wide.mean(dim=0), scale, wide.abs().amax(dim=0))
 
@@ -71,6 +91,11 @@ class Standardize(Transform):
 
     def __call__(self, rows: Tensor) -> Tensor:
         return ((rows.double() - self.mean) / self.scale).to(rows.dtype)
+
+
+def _columns(rows: Tensor) -> Tensor:
+    """Return rows as ``(N, D)``."""
+    return rows.unsqueeze(1) if rows.ndim == 1 else rows.flatten(1)
 
 
 class RankToNormal(Transform):
@@ -96,11 +121,12 @@ class RankToNormal(Transform):
     """
 
     def fit(self, rows: Tensor) -> Self:
-        self.sorted = rows.double().flatten(1).sort(dim=0).values.T.contiguous()  # (D, N)
+        columns = _columns(check_rows(rows).double())
+        self.sorted = columns.sort(dim=0).values.T.contiguous()  # (D, N)
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:
-        values, count = rows.double().flatten(1).T.contiguous(), self.sorted.shape[1]
+        values, count = _columns(rows.double()).T.contiguous(), self.sorted.shape[1]
         below = torch.searchsorted(self.sorted, values)
         upto = torch.searchsorted(self.sorted, values, right=True)
         left = self.sorted.gather(1, (below - 1).clamp(min=0))

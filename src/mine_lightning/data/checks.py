@@ -94,7 +94,9 @@ def as_rows(name: str, values: Any) -> Tensor:
     return _check_varying(rows).tensor()
 
 
-def check_pairs(x: Any, z: Any, missing: Missing = "raise") -> Pairs:
+def check_pairs(
+    x: Any, z: Any, missing: Missing = "raise", names: tuple[str, str] = ("x", "z")
+) -> Pairs:
     """Turn two of a user's arrays into checked pairs of rows.
 
     Args:
@@ -102,6 +104,7 @@ def check_pairs(x: Any, z: Any, missing: Missing = "raise") -> Pairs:
         z: Array, tensor or DataFrame, likewise.
         missing: What to do with rows that have a missing or infinite value in x or z: "raise" an
             error, or "drop" the rows and say in a warning how many they were.
+        names: What to call the two in an error.
 
     Returns:
         The rows, which of the input's rows they are, and the names of their columns.
@@ -117,8 +120,8 @@ def check_pairs(x: Any, z: Any, missing: Missing = "raise") -> Pairs:
     """
     if missing not in ("raise", "drop"):
         raise ValueError(f"Expected `missing` to be 'raise' or 'drop', got {missing!r}.")
-    x_rows, z_rows = _parse("x", x), _parse("z", z)
-    check_paired(x, z, len(x_rows.values), len(z_rows.values))
+    x_rows, z_rows = _parse(names[0], x), _parse(names[1], z)
+    check_paired(x, z, len(x_rows.values), len(z_rows.values), names)
     kept = np.arange(len(x_rows.values))
     if missing == "drop":
         kept = _complete([x_rows, z_rows])
@@ -313,16 +316,33 @@ def _check_text(name: str, label: str, column: pd.Series) -> None:
     )
 
 
-def check_paired(x: Any, z: Any, x_count: int, z_count: int) -> None:
+def count_rows(name: str, values: Any) -> int:
+    """Return the number of rows of whatever the user gave.
+
+    Raises:
+        ValueError: If it has none to count.
+    """
+    try:
+        return len(values)
+    except TypeError as error:
+        raise ValueError(
+            f"Expected `{name}` to be an array of shape (N,) or (N, ...), got {_shorten(values)}."
+        ) from error
+
+
+def check_paired(
+    x: Any, z: Any, x_count: int, z_count: int, names: tuple[str, str] = ("x", "z")
+) -> None:
     """Raise unless the rows of x and z belong together."""
+    both = f"`{names[0]}` and `{names[1]}`"
     if x_count != z_count:
         raise ValueError(
-            f"Expected `x` and `z` to have the same number of rows, got {x_count} and {z_count}."
+            f"Expected {both} to have the same number of rows, got {x_count} and {z_count}."
         )
     kinds = (pd.Series, pd.DataFrame)
     if isinstance(x, kinds) and isinstance(z, kinds) and not x.index.equals(z.index):
         raise ValueError(
-            "Expected `x` and `z` to have the same index, got different ones: rows are paired by "
+            f"Expected {both} to have the same index, got different ones: rows are paired by "
             "position. Align them, or call `reset_index(drop=True)` on both."
         )
 

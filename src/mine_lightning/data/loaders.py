@@ -37,7 +37,9 @@ class EpochLoader:
 
     Every epoch draws from a generator of its own, seeded by seed, epoch and rank. The state is
     the epoch and the minibatches handed over in it, so a run resumed in the middle of an epoch
-    continues with those that the uninterrupted run would have seen.
+    continues with those that the uninterrupted run would have seen. Lightning restores the state
+    only in the middle of an epoch, but announces every epoch by ``sampler.set_epoch``: the first
+    announcement says where to begin.
 
     Args:
         batches: Minibatches in an epoch.
@@ -49,16 +51,16 @@ class EpochLoader:
     def __init__(self, batches: int, seed: int, stack: int = 1, stops: Stops | None = None) -> None:
         self.batches, self.seed, self.stack = batches, seed, stack
         self.stops = Stops() if stops is None else stops
-        self._epoch, self._position, self._stacks = -1, 0, 0
-        self._resumed = False
+        self._epoch = self._next = self._position = self._stacks = 0
+        self._resumed = self._announced = False
 
     def __len__(self) -> int:
         return stack_count(self.batches, self.stack, self.stops)
 
     def __iter__(self) -> Iterator[Stack | Batch]:
         if not self._resumed:
-            self._epoch, self._position, self._stacks = self._epoch + 1, 0, 0
-        self._resumed = False
+            self._position = self._stacks = 0
+        self._epoch, self._next, self._resumed = self._next, self._next + 1, False
         minibatches = self.minibatches(self._epoch, self._position)
         for end in self._ends():
             stack = Stack(islice(minibatches, end - self._position))
@@ -71,6 +73,17 @@ class EpochLoader:
         first = self._epoch * self.batches if taken is None else taken() - self._position
         done = self._stacks % len(self)
         return stack_ends(self.batches, self.stack, self.stops, first, done, self._position)
+
+    @property
+    def sampler(self) -> "EpochLoader":
+        """The loader itself, where Lightning looks for :meth:`set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin with this epoch, from its start unless it is the one loaded; then count on."""
+        if not self._announced and epoch != self._next:
+            self._next, self._resumed = epoch, False
+        self._announced = True
 
     @property
     def device(self) -> torch.device:
@@ -92,6 +105,7 @@ class EpochLoader:
         self._epoch, self._position = state["epoch"], state["position"]
         self._stacks = state["stacks"]
         self._resumed = self._position < self.batches
+        self._next = self._epoch + (not self._resumed)
 
 
 class TrainingLoader(EpochLoader):
@@ -124,7 +138,7 @@ class TrainingLoader(EpochLoader):
         stops: Stops | None = None,
     ) -> None:
         super().__init__(len(x) // (batch_size * world_size), seed, stack, stops)
-        self.x, self.z, self.batch_size, self.sampler = x, z, batch_size, sampler
+        self.x, self.z, self.batch_size, self.marginal = x, z, batch_size, sampler
         self.rank, self.world_size = rank, world_size
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
@@ -132,7 +146,7 @@ class TrainingLoader(EpochLoader):
         mine = order[self.rank :: self.world_size][: self.batches * self.batch_size]
         generator = spawn_generator(self.seed, epoch, 1 + self.rank)
         for rows in mine.view(-1, self.batch_size).split(self._block()):
-            partners = self.sampler.partners(rows, len(self.x), generator)
+            partners = self.marginal.partners(rows, len(self.x), generator)
             rows, partners = rows.to(self.device), partners.to(self.device)
             sides = gather(self.x, rows), gather(self.z, rows), gather(self.z, partners)
             for x, z, apart in zip(*sides, strict=True):
@@ -198,7 +212,7 @@ class DrawLoader(EpochLoader):
         stops: Stops | None = None,
     ) -> None:
         super().__init__(batches, seed, stack, stops)
-        self.distribution, self.batch_size, self.sampler = distribution, batch_size, sampler
+        self.distribution, self.batch_size, self.marginal = distribution, batch_size, sampler
         self.rank = rank
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
@@ -207,7 +221,7 @@ class DrawLoader(EpochLoader):
 
     def _draw(self, generator: torch.Generator) -> Batch:
         x, z = self.distribution.sample(self.batch_size, generator)
-        return {"joint": (x, z), "marginal": self.sampler(z, generator)}
+        return {"joint": (x, z), "marginal": self.marginal(z, generator)}
 
 
 class EvaluationLoader:

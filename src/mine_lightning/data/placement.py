@@ -55,6 +55,11 @@ class Prefetcher:
     def __len__(self) -> int:
         return len(self.loader)
 
+    @property
+    def sampler(self) -> EpochLoader:
+        """Where Lightning looks for ``set_epoch``."""
+        return self.loader
+
     def __iter__(self) -> Iterator[Any]:
         batches = ((self._move(batch), self.loader.state_dict()) for batch in self.loader)
         following = next(batches, None)

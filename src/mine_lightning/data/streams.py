@@ -199,7 +199,7 @@ class StreamLoader(EpochLoader):
     ) -> None:
         rows = blocks.rows // world_size
         super().__init__(rows // batch_size, seed, stack, stops)
-        self.read, self.blocks, self.batch_size, self.sampler = read, blocks, batch_size, sampler
+        self.read, self.blocks, self.batch_size, self.marginal = read, blocks, batch_size, sampler
         self.rank, self.first_row = rank, rank * rows
         self.bounds = evenly(self.batches, max(1, window_rows // batch_size))
 
@@ -227,7 +227,7 @@ class StreamLoader(EpochLoader):
             first = max(0, start - number * AT_ONCE)
             if first < len(rows):
                 generator = spawn_generator(self.seed, *seeds, number)
-                partners = self.sampler.partners(rows, len(x), generator).to(x.device)
+                partners = self.marginal.partners(rows, len(x), generator).to(x.device)
                 rows = rows.to(x.device)
                 gathered = zip(*map(gather, (x, z, z), (rows, rows, partners)), strict=True)
                 for pair_x, pair_z, apart in islice(gathered, first, None):

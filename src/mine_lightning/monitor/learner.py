@@ -186,7 +186,9 @@ class MutualInformationLearner:
         else:
             encoder = getattr(self.critic, f"{which}_encoder", None)
             flat = isinstance(self.critic, Critic) and not isinstance(encoder, Encoder)
-        return rows.reshape(len(rows), -1) if flat or rows.ndim == 1 else rows
+        if rows.ndim == 1:
+            return rows.unsqueeze(1)
+        return rows.flatten(1) if flat else rows
 
     def _build(self, x: Tensor | None, z: Tensor | None, processes: Processes) -> Network:
         """Build from the shapes of the checkpoint or else of the first pairs."""

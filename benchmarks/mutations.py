@@ -1,0 +1,316 @@
+"""Break the package one fault at a time and see whether the fast tests notice.
+
+    python benchmarks/mutations.py
+
+Each fault is one replacement in a temporary copy of ``src``; the test files named beside it run
+until the first failure. The exit status is 1 if a fault survives. The libraries are imported once
+and each fault runs in a fork.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+import hypothesis  # noqa: F401 imported here so that no fork has to
+import lightning.pytorch  # noqa: F401
+import matplotlib.figure  # noqa: F401
+import pandas  # noqa: F401
+import pyarrow.csv  # noqa: F401
+import pytest
+import scipy.stats  # noqa: F401
+import sklearn.datasets  # noqa: F401
+import tensorboard  # noqa: F401
+import torch
+import torchmetrics  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+
+
+class Fault(NamedTuple):
+    """A replacement: ``old`` stands once in the file."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+SCORES = "test_functional test_laws test_objectives"
+UPPER = "test_functional test_upper_bounds"
+METRICS = "test_metrics"
+FAULTS = [
+    Fault("Donsker-Varadhan: sign", "functional.py",
+          "return joint.mean() - log_mean_exp(marginal)\n",
+          "return joint.mean() + log_mean_exp(marginal)\n", SCORES),
+    Fault("log-mean-exp: a sum, no mean", "functional.py",
+          "return torch.logsumexp(scores, dims) - math.log(count)",
+          "return torch.logsumexp(scores, dims)", SCORES),
+    Fault("log-mean-exp: the wrong axis counted", "functional.py",
+          "math.prod(scores.shape[d] for d in dims)", "scores.shape[0]", SCORES),
+    Fault("half precision is not widened", "functional.py",
+          "return scores.float() if scores.dtype", "return scores if scores.dtype", SCORES),
+    Fault("scores of shape (N, 1) pass", "functional.py",
+          "if joint.ndim != 1 or len(joint) == 0:", "if len(joint) == 0:", SCORES),
+    Fault("NWJ: the constant", "functional.py",
+          "torch.exp(log_mean_exp(marginal) - 1)\n", "torch.exp(log_mean_exp(marginal))\n", SCORES),
+    Fault("TUBA: the constant", "functional.py",
+          "- log_baseline) - log_baseline + 1", "- log_baseline) - log_baseline", SCORES),
+    Fault("InfoNCE: the positive left out", "functional.py",
+          "dim=1) if include_positive else marginal",
+          "dim=1) if not include_positive else marginal", SCORES),
+    Fault("InfoNCE: temperature on one side", "functional.py",
+          "marginal.reshape(len(joint), -1) / temperature", "marginal.reshape(len(joint), -1)",
+          SCORES),
+    Fault("InfoNCE: symmetric, not halved", "functional.py",
+          "candidates(joint, columns, include_positive), dim=1)) / 2",
+          "candidates(joint, columns, include_positive), dim=1))", SCORES),
+    Fault("all pairs: the diagonal off by one", "functional.py",
+          "joint[1:].unsqueeze(1)), dim=1)\n", "joint[:-1].unsqueeze(1)), dim=1)\n", SCORES),
+    Fault("all pairs: split off by one", "functional.py",
+          ".view(rows - 1, rows + 1)[:, :-1]", ".view(rows - 1, rows + 1)[:, 1:]", SCORES),
+    Fault("columns: not transposed", "functional.py",
+          "split_pairs(all_pairs(joint, marginal).t())", "split_pairs(all_pairs(joint, marginal))",
+          UPPER),
+    Fault("interpolated bound: the constant", "functional.py",
+          "return 1 + joint - mix(others)", "return joint - mix(others)", SCORES),
+    Fault("interpolated bound: the positive kept", "functional.py",
+          "log_sum_without(candidates(joint, marginal))[:, 1:]",
+          "log_sum_without(candidates(joint, marginal))[:, :-1]", SCORES),
+    Fault("interpolated bound: a missing log", "functional.py",
+          "log_mean + math.log(alpha)", "log_mean + alpha", SCORES),
+    Fault("SMILE: joint scores clipped", "functional.py",
+          "return joint.mean() - log_mean_exp(marginal.clamp(-tau, tau))",
+          "return joint.clamp(-tau, tau).mean() - log_mean_exp(marginal.clamp(-tau, tau))", SCORES),
+    Fault("f-divergence: no conjugate", "functional.py",
+          "- divergence.conjugate(marginal).mean()", "- divergence.activation(marginal).mean()",
+          "test_functional test_divergences test_laws"),
+    Fault("CLUB: sign", "functional.py", "return joint.mean() - marginal.mean()",
+          "return joint.mean() + marginal.mean()", UPPER),
+    Fault("leave one out: rows for columns", "functional.py",
+          "return (joint - log_mean_exp(other_rows(joint, marginal), dim=1)).mean()",
+          "return (joint - log_mean_exp(marginal, dim=1)).mean()", UPPER),
+    Fault("squared Hellinger: 1 / (1 - t)", "divergences.py",
+          "return torch.expm1(score)", "return torch.exp(score)", "test_divergences"),
+    Fault("Pearson: the factor of the square", "divergences.py",
+          "score.square() / 4 + score", "score.square() / 2 + score", "test_divergences"),
+    Fault("Jensen-Shannon: a missing log 2", "divergences.py",
+          "return math.log(2) - softplus(-score)", "return -softplus(-score)", "test_divergences"),
+    Fault("Hellinger: log ratio not doubled", "divergences.py", "return 2 * score",
+          "return score", "test_divergences"),
+    Fault("MINE: the gradient of the plain bound", "objectives/variational.py",
+          "return torch.exp(log_mean - log_ema) - joint.mean()", "return log_mean - joint.mean()",
+          SCORES),
+    Fault("MINE: the average in the gradient", "objectives/variational.py",
+          "blend_logs(self.log_ema, log_mean.detach(), self.ma_rate)",
+          "blend_logs(self.log_ema, log_mean, self.ma_rate)", SCORES),
+    Fault("MINE: the average moves in evaluation", "objectives/variational.py",
+          "if self.training:", "if True:", SCORES),
+    Fault("moving average: the weights swapped", "objectives/baselines.py",
+          "log_ema + math.log1p(-ma_rate), log_batch + math.log(ma_rate)",
+          "log_ema + math.log(ma_rate), log_batch + math.log1p(-ma_rate)", SCORES),
+    Fault("moving average: started at zero", "objectives/baselines.py",
+          "torch.where(torch.isneginf(log_ema), log_batch, blended)", "blended", SCORES),
+    Fault("NWJ: the constant of the read-out", "objectives/variational.py",
+          "return mean - torch.exp(log_mean - 1)", "return mean - torch.exp(log_mean)", SCORES),
+    Fault("NWJ: log ratio without its constant", "objectives/variational.py",
+          "return scores - 1", "return scores", SCORES),
+    Fault("TUBA: the constant of the read-out", "objectives/variational.py",
+          "- log_baseline) - log_baseline + 1", "- log_baseline) - log_baseline", SCORES),
+    Fault("SMILE: joint scores clipped in the read-out", "objectives/logistic.py",
+          "return joint, marginal.clamp(-self.tau, self.tau)",
+          "return joint.clamp(-self.tau, self.tau), marginal.clamp(-self.tau, self.tau)", SCORES),
+    Fault("Jensen-Shannon: the constant of the read-out", "objectives/logistic.py",
+          "return 1 + mean - torch.exp(log_mean)", "return mean - torch.exp(log_mean)", SCORES),
+    Fault("InfoNCE: the ceiling off by one", "objectives/contrastive.py",
+          "math.log(partners + 1)", "math.log(partners)", SCORES),
+    Fault("estimate: batches averaged, not pooled", "objectives/base.py",
+          "log_mean_exp(torch.cat(logs))", "torch.stack([log_mean_exp(l) for l in logs]).mean()",
+          SCORES + " test_module"),
+    Fault("derangement: every row its own partner", "data/samplers.py",
+          "order.gather(-1, (ranks + 1) % rows.shape[-1])", "order.gather(-1, ranks)",
+          "test_samplers"),
+    Fault("partners: the own row among them", "data/samplers.py",
+          "torch.arange(1, self.count + 1,", "torch.arange(0, self.count,", "test_samplers"),
+    Fault("partners: the same one twice", "data/samplers.py",
+          "torch.arange(1, self.count + 1, device=rows.device)",
+          "torch.arange(1, self.count + 1, device=rows.device).clamp(max=2)", "test_samplers"),
+    Fault("independent draw: the own row among them", "data/samplers.py",
+          "return draw + (draw >= rows)", "return draw", "test_samplers"),
+    Fault("independent draw: the last row never", "data/samplers.py",
+          "torch.randint(pool - 1, rows.shape", "torch.randint(max(1, pool - 2), rows.shape",
+          "test_samplers"),
+    Fault("cyclic shift: none", "data/samplers.py", "rows.roll(-self.shift, -1)",
+          "rows.roll(0, -1)", "test_samplers"),
+    Fault("metric: the largest batch alone", "metrics.py",
+          "torch.logaddexp(self.log_sum, batch.log_sum)",
+          "torch.maximum(self.log_sum, batch.log_sum)", METRICS),
+    Fault("metric: pairs counted as rows", "metrics.py",
+          "rows=rows.new_full((), len(rows))", "rows=rows.new_full((), marginal.numel())", METRICS),
+    Fault("metric: partners summed, not averaged", "metrics.py",
+          "logs = log_mean_exp(logs.reshape(len(rows), -1), dim=1)",
+          "logs = logs.reshape(len(rows), -1).logsumexp(1)", METRICS),
+    Fault("metric: the last batch alone", "metrics.py",
+          "self.term_sum = self.term_sum + batch.term_sum", "self.term_sum = batch.term_sum",
+          METRICS),
+    Fault("metric: processes added as logs", "metrics.py",
+          "return torch.logsumexp(states, dim=0)", "return states.sum(0)",
+          "test_metrics test_metrics_distributed"),
+    Fault("standard error: no mean subtracted", "metrics.py",
+          "pooled.term_square_sum / pooled.rows - mean.square()",
+          "pooled.term_square_sum / pooled.rows", METRICS),
+    Fault("standard error: the marginal part missing", "metrics.py",
+          " + log_slope.square() * log_variance", "", METRICS),
+    Fault("standard error: N for N - 1", "metrics.py",
+          "total.clamp(min=0) / (pooled.rows - 1)", "total.clamp(min=0) / pooled.rows", METRICS),
+    Fault("effective rows: the square missing", "metrics.py",
+          "torch.exp(2 * pooled.log_sum - pooled.log_square_sum)",
+          "torch.exp(pooled.log_sum - pooled.log_square_sum)", METRICS),
+    Fault("metric: the sums in single precision", "metrics.py",
+          'return torch.float32 if device.type == "mps" else torch.float64', "return torch.float32",
+          METRICS),
+    Fault("splits: test rows among the training rows", "data/modules.py",
+          "return dict(zip(SPLITS, order.split(sizes), strict=True))",
+          'return {**dict(zip(SPLITS, order.split(sizes), strict=True)), "train": order}',
+          "test_arrays"),
+    Fault("splits: validation is the test", "data/modules.py",
+          "return dict(zip(SPLITS, order.split(sizes), strict=True))",
+          'parts = dict(zip(SPLITS, order.split(sizes), strict=True))\n'
+          '        return {**parts, "val": parts["test"]}', "test_arrays"),
+    Fault("transforms: fitted on all rows", "data/modules.py", ".fit(rows[train])(rows)",
+          ".fit(rows)(rows)", "test_arrays"),
+    Fault("folds: the held-out rows among the others", "data/folds.py",
+          "held[:fold] + held[fold + 1 :]", "held", "test_folds"),
+    Fault("folds: a view fitted on all rows", "data/folds.py",
+          "view.fit(self.x, self.z, *rows)",
+          "view.fit(self.x, self.z, torch.arange(len(self.x)), rows[1])", "test_folds"),
+    Fault("loader: pairs taken apart", "data/loaders.py", "self.z[rows], self.z[partners]",
+          "self.z[rows.roll(1, -1)], self.z[partners]", "test_loaders"),
+    Fault("loader: every epoch alike", "data/loaders.py",
+          "generator=spawn_generator(self.seed, epoch))", "generator=spawn_generator(self.seed))",
+          "test_loaders"),
+    Fault("loader: all ranks the same rows", "data/loaders.py",
+          "order[self.rank :: self.world_size]", "order[:: self.world_size]", "test_loaders"),
+    Fault("loader: all ranks the same draws", "data/loaders.py",
+          "spawn_generator(self.seed, epoch, position, 1 + self.rank)",
+          "spawn_generator(self.seed, epoch, position)", "test_loaders"),
+    Fault("loader: a batch twice after a restart", "data/loaders.py",
+          "if position > start:", "if position >= start:", "test_loaders"),
+    Fault("loader: an epoch again after a restart", "data/loaders.py",
+          "self._next, self._start = epoch, 0", "self._start = 0",
+          "test_loaders test_checkpoints"),
+    Fault("evaluation: rows of another rank again", "data/loaders.py",
+          "rows[rank::world_size]", "rows[rank:]", "test_loaders"),
+    Fault("restart: the validation skipped", "checkpoints.py",
+          "if not validates and not trainer.is_last_batch:", "if not trainer.is_last_batch:",
+          "test_checkpoints"),
+    Fault("module: a partner for the pair", "module.py",
+          "return scores[:, 0], scores[:, 1:]", "return scores[:, -1], scores[:, :-1]",
+          "test_module"),
+    Fault("module: pointwise values unnormalised", "module.py",
+          "self.objective.log_ratio(joint) - self.log_partition", "self.objective.log_ratio(joint)",
+          "test_module"),
+    Fault("transform: a rank off by half", "transforms.py", "(below + upto) / 2, between",
+          "(below + upto + 1) / 2, between", "test_transforms"),
+]  # fmt: skip
+
+
+def broken_copy(folder: Path, fault: Fault) -> None:
+    """Copy what the tests need, with the fault in it."""
+    for name in ("src", "tests", "configs", "examples", "benchmarks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    path = folder / "src" / "mine_lightning" / fault.file
+    text = path.read_text()
+    if text.count(fault.old) < 1:
+        raise ValueError(f"Expected {fault.file} to hold {fault.old!r}.")
+    path.write_text(text.replace(fault.old, fault.new, 1))
+
+
+def run_tests(folder: Path, tests: list[str]) -> int:
+    """Run the tests in this process; return pytest's exit status."""
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = str(folder / "src")
+    sys.path[:0] = [str(folder / "src"), str(folder / "tests")]
+    torch.set_num_threads(1)
+    files = [f"tests/{test}.py" for test in tests]
+    options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-o", "addopts="]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    return int(pytest.main([*options, *files]))
+
+
+def in_child(folder: Path, log: Path, tests: list[str]) -> None:
+    """Run the tests with their output in a file, and end the process with pytest's status."""
+    status = 9
+    try:
+        descriptor = os.open(log, os.O_CREAT | os.O_WRONLY)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        status = run_tests(folder, tests)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def outcome(fault: Fault | None, tests: list[str], limit: float) -> str:
+    """Run the tests in a fork against a copy with the fault."""
+    with tempfile.TemporaryDirectory() as name:
+        broken_copy(Path(name), fault or FAULTS[0]._replace(new=FAULTS[0].old))
+        log = Path(name) / "log"
+        child = os.fork()
+        if child == 0:
+            in_child(Path(name), log, tests)
+        status = wait(child, limit)
+        if status not in (0, 1, None) or (fault is None and status):
+            raise RuntimeError(log.read_text()[-2000:])
+        return {0: "survived", 1: "caught", None: "out of time"}[status]
+
+
+def wait(child: int, limit: float) -> int | None:
+    """Return the exit status of a child, or None if it takes too long and is ended."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="", help="part of a fault's name")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds for a fault")
+    parser.add_argument("--output", type=Path, default=None)
+    given = parser.parse_args()
+    chosen = [fault for fault in FAULTS if given.only in fault.name]
+    files = sorted({test for fault in chosen for test in fault.tests.split()})
+    if (unbroken := outcome(None, files, 10 * given.limit)) != "survived":
+        raise RuntimeError(f"Expected the unbroken tests to pass, got {unbroken}: {files}.")
+    results = {}
+    for number, fault in enumerate(chosen, start=1):
+        start = time.monotonic()
+        results[fault.name] = outcome(fault, fault.tests.split(), given.limit)
+        seconds = time.monotonic() - start
+        print(f"{number:3d} {results[fault.name]:11s} {seconds:5.0f} s  {fault.name}", flush=True)
+    caught = sum(result == "caught" for result in results.values())
+    print(f"{caught} of {len(results)} faults caught")
+    if given.output is not None:
+        given.output.write_text(json.dumps(results, indent=2) + "\n")
+    return int(caught < len(results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
