@@ -80,9 +80,9 @@ class EpochLoader:
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin with this epoch, from its start unless it is the one loaded; then count on."""
-        if not self._announced and epoch != self._next:
-            self._next, self._resumed = epoch, False
+        """Begin with this epoch, unless a state within an epoch was loaded; then count on."""
+        if not self._announced and not self._resumed:
+            self._next = epoch
         self._announced = True
 
     @property
