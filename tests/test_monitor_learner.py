@@ -3,12 +3,12 @@ import math
 import lightning.pytorch as pl
 import pytest
 import torch
+from mine_lightning.monitor.processes import Processes
 from torch.utils.data import DataLoader, TensorDataset
 
 from hosts import Drifts, Records
 from mine_lightning.monitor import MutualInformationLearner, MutualInformationMonitor
 from mine_lightning.monitor.network import RunningStandardize
-from mine_lightning.monitor.processes import Processes
 
 
 def pairs(rows=64, mi=1.0, seed=0):

@@ -1,6 +1,7 @@
 """The LightningModule: wires a critic, an objective and the pooled metrics."""
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,9 @@ from torchmetrics import Metric, MetricCollection
 from mine_lightning.config import Configurable, as_plain
 from mine_lightning.critics import ConcatCritic, score_pairs
 from mine_lightning.dashboard import Dashboard
+from mine_lightning.distributed import Processes
 from mine_lightning.functional import split_pairs
+from mine_lightning.guard import Guard, OnNonfinite, Step, at_step, gather_steps
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.threads import SingleThread
@@ -46,6 +49,14 @@ class MutualInformationEstimator(LightningModule):
         gradient_clip_val: Largest norm of the gradient; no clipping by default.
         minibatches_per_step: Minibatches, each with its own optimizer step, that the DataModules
             hand over at once. It changes the speed, not the result.
+        gather_scores: With several processes, whether the loss is that of the rows of all of them,
+            so that W processes with minibatches of B rows train as one with W times B. False is
+            cheaper: each has a loss, a moving average and, with ``all_pairs``, partners of its own,
+            gradients are averaged, and the moving average kept is that of the first process.
+            Evaluation counts the rows of all processes either way.
+        on_nonfinite: What to do with a minibatch whose loss, scores or optimizer step are not
+            finite: "raise" an error, or "skip" it, counted in ``train/skipped``. Neither changes a
+            parameter, the moving average or the optimizer's state.
 
     Raises:
         ValueError: If an argument is out of range, a batch breaks the contract, or the critic does
@@ -71,8 +82,14 @@ class MutualInformationEstimator(LightningModule):
         all_pairs: bool = False,
         gradient_clip_val: float | None = None,
         minibatches_per_step: int = 16,
+        gather_scores: bool = True,
+        on_nonfinite: OnNonfinite = "raise",
     ) -> None:
         super().__init__()
+        if on_nonfinite not in ("raise", "skip"):
+            raise ValueError(
+                f"Expected `on_nonfinite` to be 'raise' or 'skip', got {on_nonfinite!r}."
+            )
         if gradient_clip_val is not None and not gradient_clip_val > 0:
             raise ValueError(
                 f"Expected `gradient_clip_val` to be positive, got {gradient_clip_val}."
@@ -88,16 +105,22 @@ class MutualInformationEstimator(LightningModule):
         self.all_pairs = all_pairs
         self.gradient_clip_val = gradient_clip_val
         self.minibatches_per_step = minibatches_per_step
+        self.gather_scores = gather_scores
+        self.guard = Guard(self, on_nonfinite)
         self.val_metrics = self._metrics("val/")
         self.test_metrics = self._metrics("test/")
-        self.partition = LogPartition()
+        self.partition = LogPartition(sync_on_compute=not all_pairs)
         self.register_buffer("log_partition", torch.zeros(()))
         self.save_hyperparameters(self._plain_arguments())
 
     def _metrics(self, prefix: str) -> MetricCollection:
+        """Return the metrics; with all pairs every process sees the scores of all processes."""
+        sync = not self.all_pairs
         metrics: dict[str, Metric | MetricCollection] = {
-            "mi": MutualInformation(self.objective),
-            "mi_standard_error": MutualInformationStandardError(self.objective),
+            "mi": MutualInformation(self.objective, sync_on_compute=sync),
+            "mi_standard_error": MutualInformationStandardError(
+                self.objective, sync_on_compute=sync
+            ),
         }
         return MetricCollection(metrics, prefix=prefix)
 
@@ -111,6 +134,8 @@ class MutualInformationEstimator(LightningModule):
             "all_pairs": self.all_pairs,
             "gradient_clip_val": self.gradient_clip_val,
             "minibatches_per_step": self.minibatches_per_step,
+            "gather_scores": self.gather_scores,
+            "on_nonfinite": self.guard.on_nonfinite,
             "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
         }
@@ -129,8 +154,15 @@ class MutualInformationEstimator(LightningModule):
         """Return the estimate in nats from one batch, shape ``()``."""
         return self.objective.estimate(*self.scores(batch))
 
-    def scores(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    def scores(
+        self, batch: dict[str, Any], processes: Processes | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Score a batch.
+
+        Args:
+            batch: The batch.
+            processes: Those whose rows make up one batch, in the order of their ranks; by default
+                this process alone.
 
         Returns:
             The scores of the joint pairs, shape ``(N,)``, and of the marginal pairs, shape
@@ -140,11 +172,17 @@ class MutualInformationEstimator(LightningModule):
             ValueError: If the batch or the critic's answer breaks the contract.
         """
         x, z, partners = _unpack(batch)
+        processes = Processes(alone=True) if processes is None else processes
         if self.all_pairs:
-            return split_pairs(score_pairs(self.critic, x.unsqueeze(1), z.unsqueeze(0)))
+            everyone = processes.gather(z)
+            own = score_pairs(self.critic, x.unsqueeze(1), everyone.unsqueeze(0))
+            return split_pairs(processes.gather(own))
         candidates = torch.cat((z.unsqueeze(1), partners), dim=1)  # (N, 1 + K, ...)
-        scores = score_pairs(self.critic, x.unsqueeze(1), candidates)
+        scores = processes.gather(score_pairs(self.critic, x.unsqueeze(1), candidates))
         return scores[:, 0], scores[:, 1:]
+
+    def _processes(self, even: bool = False) -> Processes:
+        return Processes(alone=self.trainer.world_size == 1, even=even)
 
     def setup(self, stage: str) -> None:
         """Find the critic's input sizes, where they are open, from a batch of the DataModule.
@@ -182,10 +220,8 @@ class MutualInformationEstimator(LightningModule):
         before = self.global_step
         if self.trainer.max_steps >= 0:
             batches = batches[: self.trainer.max_steps - before]
-        losses, scores = zip(*[self._optimize(minibatch) for minibatch in batches], strict=True)
-        with torch.no_grad():
-            loss = self.objective.check_finite(torch.stack(losses).mean(), "loss")
-            values = {"train/loss": loss, "train/mi": self.objective.pooled_estimate(scores)}
+        steps = self.guard.take(batches, self._steps, self._processes(even=True))
+        values = self._training_values(steps)
         self.log_dict(values, prog_bar=True, logger=False)
         trainer: Any = self.trainer
         every = trainer.log_every_n_steps
@@ -195,17 +231,36 @@ class MutualInformationEstimator(LightningModule):
                     {name: value.item() for name, value in values.items()}, self.global_step
                 )
 
-    def _optimize(self, batch: dict[str, Any]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    @torch.no_grad()
+    def _training_values(self, steps: list[Step]) -> dict[str, Tensor]:
+        """Return what is logged, the same on every process."""
+        values: dict[str, Tensor] = {}
+        if steps:
+            if not self.gather_scores:
+                steps = gather_steps(steps, self._processes(even=True))
+            losses, scores = zip(*steps, strict=True)
+            with at_step(self):
+                values["train/mi"] = self.objective.pooled_estimate(scores)
+            values["train/loss"] = torch.stack(losses).mean()
+        if self.guard.on_nonfinite == "skip":
+            values["train/skipped"] = torch.tensor(float(self.guard.skipped))
+        return values
+
+    def _steps(self, batches: Sequence[dict[str, Any]]) -> list[Step]:
+        return [self._optimize(batch) for batch in batches]
+
+    def _optimize(self, batch: dict[str, Any]) -> Step:
         """Take one optimizer step; return the loss and the scores from before it."""
         optimizer: Any = self.optimizers()
-        joint, marginal = self.scores(batch)
+        processes = self._processes(even=True) if self.gather_scores else None
+        joint, marginal = self.scores(batch, processes)
         loss = self.objective.loss(joint, marginal)
         optimizer.zero_grad()
         self.manual_backward(loss)
         if self.gradient_clip_val is not None:
             self.clip_gradients(optimizer, self.gradient_clip_val)
         optimizer.step()
-        return loss.detach(), (joint.detach(), marginal.detach())
+        return Step(loss.detach(), (joint.detach(), marginal.detach()))
 
     def on_train_epoch_end(self) -> None:
         scheduler: Any = self.lr_schedulers()
@@ -232,7 +287,7 @@ class MutualInformationEstimator(LightningModule):
         self._log_truth()
 
     def _evaluate(self, batch: dict[str, Any], metrics: MetricCollection) -> dict[str, Tensor]:
-        joint, marginal = self.scores(batch)
+        joint, marginal = self.scores(batch, self._processes() if self.all_pairs else None)
         metrics.update(joint, marginal)
         self.log_dict(metrics, prog_bar=True, batch_size=len(joint))
         return {"joint": joint, "marginal": marginal}

@@ -37,7 +37,7 @@ class PairDataModule(LightningDataModule):
         marginal: How training minibatches draw pairs apart; :class:`Derangement` by default.
         eval_partners: Partners for each row in validation and test: more give a smaller
             standard error.
-        eval_batch_size: Rows in an evaluation chunk.
+        eval_batch_size: Largest number of rows in an evaluation chunk (of all processes).
         x_transform: Transform of x; :class:`~mine_lightning.Standardize` by default for
             floating point rows.
         z_transform: Transform of z, likewise.
@@ -105,6 +105,7 @@ class PairDataModule(LightningDataModule):
         """Load the rows once, split them and fit the transforms on the training rows."""
         if self._splits:
             return
+        self._agree()
         x, z = self.load()
         self._splits = self._split(len(x))
         train = self._splits["train"]
@@ -176,6 +177,11 @@ class PairDataModule(LightningDataModule):
             world_size=world_size,
         )
 
+    def _agree(self) -> None:
+        """Take over the seed of the first process: rows are shared by it."""
+        if self.trainer is not None:
+            self.seed = self.trainer.strategy.broadcast(self.seed)
+
     def _place(self) -> tuple[int, int]:
         """Return this process's rank and the number of processes."""
         if self.trainer is None:
@@ -236,6 +242,7 @@ class SyntheticDataModule(PairDataModule):
         if self.rows is not None:
             super().setup(stage)
         elif not self._splits:
+            self._agree()
             self._x, self._z = self.load()
             val, test = torch.arange(2 * self.eval_rows).split(self.eval_rows)
             self._splits = {"val": val, "test": test}

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mine_lightning.critics import ConcatCritic, Critic
+from mine_lightning.distributed import Processes
 from mine_lightning.encoders import ConvEncoder, Encoder
 from mine_lightning.metrics import _mutual_information_compute, _standard_error_compute
 from mine_lightning.monitor.isolation import isolated
 from mine_lightning.monitor.network import Batch, Network, Shape, pool
-from mine_lightning.monitor.processes import Processes
 from mine_lightning.objectives import MINE, Objective
 
 __all__ = ["Estimate", "MutualInformationLearner"]

@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from mine_lightning.critics import score_pairs
 from mine_lightning.data.samplers import Partners
+from mine_lightning.distributed import Processes
 from mine_lightning.metrics import Pooled, _mutual_information_update, widest
-from mine_lightning.monitor.processes import Processes
 from mine_lightning.objectives import Objective
 
 __all__ = ["Batch", "Network", "RunningStandardize", "Shape", "Window", "pool"]
@@ -180,18 +180,17 @@ class Network:
         if loss.requires_grad:
             loss.backward()
         if processes.count > 1:
-            self._sum_gradients(processes)
+            self._average_gradients(processes)
         if gradient_clip_val is not None:
             nn.utils.clip_grad_norm_(self.parameters, gradient_clip_val)
         self.optimizer.step()
 
-    def _sum_gradients(self, processes: Processes) -> None:
-        """Sum the critic's gradients; the objective's are those of all scores already."""
-        own = [p for p in self.critic.parameters() if p.requires_grad]
-        for parameter in own:
+    def _average_gradients(self, processes: Processes) -> None:
+        """Average the gradients over the processes, as DistributedDataParallel does."""
+        for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        processes.sum_([p.grad for p in own if p.grad is not None])
+        processes.mean_([p.grad for p in self.parameters if p.grad is not None])
 
     def observe(self, batch: Batch, processes: Processes) -> None:
         """Let the running averages see a batch."""
