@@ -1,11 +1,14 @@
 """Running a test's worker in several processes, with a limit on the time."""
 
+import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from lightning.pytorch import Callback
 
 
 def start(rank, worker, world, port, args):
@@ -35,3 +38,19 @@ def run(worker, world, *args, limit=300):
             for process in context.processes:
                 process.kill()
             pytest.fail(f"The processes did not end within {limit} s.")
+
+
+class Recorder(Callback):
+    """Write what each process has logged in the end, and the sum of its weights.
+
+    Args:
+        directory: Where to write a file for each rank.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+
+    def on_test_end(self, trainer, pl_module) -> None:
+        values = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        values["weights"] = sum(p.sum().item() for p in pl_module.parameters())
+        Path(self.directory, f"{trainer.global_rank}.json").write_text(json.dumps(values))

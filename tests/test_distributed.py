@@ -1,30 +1,21 @@
 """Several processes compute what one process computes of all their rows, to rounding."""
 
 import copy
-import math
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
-from objective_cases import CASES
-from processes import run
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mine_lightning import (
-    MINE,
-    TUBA,
     ConcatCritic,
-    GaussianDataModule,
-    InfoNCE,
-    LearnableBaseline,
     MutualInformation,
     MutualInformationEstimator,
     MutualInformationStandardError,
-    estimate_mutual_information,
 )
 from mine_lightning.distributed import Processes
+from objective_cases import CASES
+from processes import run
 
 pytestmark = [
     pytest.mark.slow,

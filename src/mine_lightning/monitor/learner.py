@@ -37,8 +37,9 @@ class MutualInformationLearner:
 
     Inputs are brought to mean 0 and standard deviation 1 with running averages from before the
     update. The learner takes no random number from any global stream and leaves autograd, autocast
-    and inference modes as they are. On several processes all share one critic, one loss and one
-    estimate: scores are gathered, gradients summed.
+    and inference modes as they are. Several processes share one critic, one loss and one estimate,
+    those of a single process with the pairs of all of them; only replayed rows are each process's
+    own.
 
     Args:
         critic: Statistics network ``critic(x, z) -> scores``; by default
@@ -123,7 +124,7 @@ class MutualInformationLearner:
                 critic does not return one score for each pair.
         """
         processes = Processes()
-        seed = (self.seed * 1_000_003 + self._updates * 1_009 + processes.rank) % 2**63
+        seed = (self.seed * 1_000_003 + self._updates * 1_009) % 2**63
         with isolated(seed):
             x, z = self._usable(x, z)
             rows = processes.rows(0 if x is None else len(x))
@@ -131,7 +132,7 @@ class MutualInformationLearner:
                 return False
             if self._network is None:
                 self._network = self._build(x, z, processes)
-            partners = min(self.partners, min(count for count in rows if count) - 1)
+            partners = min(self.partners, sum(rows) - 1)
             batch = Batch(*self._network.cast(x, z), rows, partners)
             self._learn(self._network, batch, processes, torch.Generator().manual_seed(seed))
             self._updates += 1

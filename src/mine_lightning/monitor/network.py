@@ -159,13 +159,20 @@ class Network:
         return x, z
 
     def scores(self, batch: Batch, processes: Processes, generator: torch.Generator) -> Tensor:
-        """Score every row's own pair and its partners, ``(N, 1 + K)`` over all processes."""
+        """Score every row's own pair and its partners, ``(N, 1 + K)`` over all processes.
+
+        Partners come from the rows of all processes.
+        """
         x, z = self.x_scale(batch.x), self.z_scale(batch.z)
-        if len(x) < 2:
+        everyone = processes.gather(z, batch.rows)
+        rows = torch.arange(len(everyone))
+        mine = rows.split(batch.rows)[processes.rank]
+        apart = Partners(batch.partners).partners(rows, len(rows), generator)[mine]
+        if len(x) == 0:
             own = x.new_zeros(0, 1 + batch.partners)
         else:
-            apart = Partners(batch.partners)(z, generator)
-            own = score_pairs(self.critic, x.unsqueeze(1), torch.cat((z.unsqueeze(1), apart), 1))
+            candidates = torch.cat((z.unsqueeze(1), everyone[apart]), dim=1)
+            own = score_pairs(self.critic, x.unsqueeze(1), candidates)
         return processes.gather(own, batch.rows)
 
     def push(self, scores: Tensor) -> None:
