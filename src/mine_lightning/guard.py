@@ -1,7 +1,7 @@
 """Steps of the optimizer that leave nothing behind if a number in them is not finite."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from mine_lightning.distributed import Processes
+from mine_lightning.finite import Snapshot, any_bad, weights
 
 __all__ = ["Guard", "OnNonfinite", "Step", "at_step", "gather_steps"]
 
@@ -72,11 +73,12 @@ class Guard:
         Raises:
             FloatingPointError: If a number is not finite and ``on_nonfinite`` is "raise".
         """
-        before = Snapshot(self.module)
+        before, progress = self._snapshot(), step_progress(self.module).state_dict()
         steps = step(batches)
         if not self._bad(steps, processes):
             return steps
         before.restore()
+        step_progress(self.module).load_state_dict(progress)
         if len(batches) > 1:
             return [kept for batch in batches for kept in self.take([batch], step, processes)]
         if self.on_nonfinite == "raise":
@@ -85,22 +87,27 @@ class Guard:
         self.skipped += 1
         return []
 
+    def _snapshot(self) -> Snapshot:
+        parts: Any = (self.module.critic, self.module.objective)
+        buffers = [buffer for part in parts for buffer in part.buffers()]
+        return Snapshot(buffers, self._optimizer)
+
+    @property
+    def _optimizer(self) -> torch.optim.Optimizer:
+        wrapped: Any = self.module.optimizers()
+        return wrapped.optimizer
+
     def _bad(self, steps: list[Step], processes: Processes) -> bool:
         """Whether something is not finite on any process."""
         numbers = [part for step in steps for part in (step.loss, *step.scores)]
-        finite = all_finite([*numbers, *parameters(self.module), *optimizer_tensors(self.module)])
-        bad = (~finite).float()
-        processes.sum_([bad])
-        return bool(bad)
+        return any_bad([*numbers, *weights(self._optimizer)], processes)
 
     def _cause(self, batch: dict[str, Any], step: Step, processes: Processes) -> str:
         """Say what is not finite and why that may be."""
         objective: Any = self.module.objective
         largest = max(scores.abs().max().item() for scores in step.scores)
         rows = [*batch["joint"], batch["marginal"]]
-        bad_rows = (~all_finite(rows)).float()
-        processes.sum_([bad_rows])
-        if bad_rows:
+        if any_bad(rows, processes):
             cause = "The batch holds values that are NaN or infinite: clean the data."
         elif not math.isfinite(largest):
             cause = (
@@ -126,48 +133,6 @@ class Guard:
         )
 
 
-class Snapshot:
-    """Parameters, buffers, optimizer state and step count of a training run, to go back to."""
-
-    def __init__(self, module: LightningModule) -> None:
-        self.module = module
-        parts: Any = (module.critic, module.objective)
-        buffers = [buffer for part in parts for buffer in part.buffers()]
-        self.live = [*parameters(module), *buffers, *optimizer_tensors(module)]
-        self.copies = [tensor.detach().clone() for tensor in self.live]
-        optimizer = raw_optimizer(module)
-        self.states = {parameter: dict(state) for parameter, state in optimizer.state.items()}
-        self.groups = [dict(group) for group in optimizer.param_groups]
-        self.progress = step_progress(module).state_dict()
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Put everything back in place."""
-        for tensor, copy in zip(self.live, self.copies, strict=True):
-            tensor.copy_(copy)
-        optimizer = raw_optimizer(self.module)
-        optimizer.state.clear()
-        optimizer.state.update({parameter: dict(state) for parameter, state in self.states.items()})
-        for group, kept in zip(optimizer.param_groups, self.groups, strict=True):
-            group.update(kept)
-        step_progress(self.module).load_state_dict(self.progress)
-
-
-def raw_optimizer(module: LightningModule) -> torch.optim.Optimizer:
-    wrapped: Any = module.optimizers()
-    return wrapped.optimizer
-
-
-def parameters(module: LightningModule) -> list[Tensor]:
-    """Return what the optimizer changes."""
-    return [p for group in raw_optimizer(module).param_groups for p in group["params"]]
-
-
-def optimizer_tensors(module: LightningModule) -> list[Tensor]:
-    states = raw_optimizer(module).state.values()
-    return [value for state in states for value in state.values() if isinstance(value, Tensor)]
-
-
 def step_progress(module: LightningModule) -> Any:
     """Return what Lightning counts the optimizer steps with."""
     trainer: Any = module.trainer
@@ -179,14 +144,6 @@ def count_step(module: LightningModule) -> None:
     progress = step_progress(module)
     progress.increment_ready()
     progress.increment_completed()
-
-
-def all_finite(tensors: Iterable[Tensor]) -> Tensor:
-    """Return whether all floating point values are finite, shape ``()``, on their device."""
-    chosen = [t.detach() for t in tensors if t.is_floating_point() and t.numel() > 0]
-    if not chosen:
-        return torch.tensor(True)
-    return torch.stack(torch._foreach_norm(chosen, math.inf)).isfinite().all()
 
 
 @contextmanager

@@ -188,9 +188,10 @@ class MutualInformationEstimator(LightningModule):
         """Find the critic's input sizes, where they are open, from a batch of the DataModule.
 
         Lightning compares the stacks of an epoch with ``log_every_n_steps``, which counts optimizer
-        steps here; its warning would mislead.
+        steps here, and advises to save the weights from before a step; its warnings would mislead.
         """
         warnings.filterwarnings("ignore", "The number of training batches .* logging interval")
+        warnings.filterwarnings("ignore", "Using ModelCheckpoint with manual optimization and")
         if not any(is_lazy(parameter) for parameter in self.parameters()):
             return
         data = getattr(self.trainer, "datamodule", None)
@@ -207,6 +208,12 @@ class MutualInformationEstimator(LightningModule):
         trainer: Any = self.trainer
         attached = {type(callback) for callback in trainer.callbacks}
         return [kind() for kind in (Dashboard, SingleThread) if kind not in attached]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["skipped_minibatches"] = self.guard.skipped
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.guard.skipped = checkpoint.get("skipped_minibatches", 0)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.parameters())

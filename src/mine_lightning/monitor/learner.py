@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from mine_lightning.critics import ConcatCritic, Critic
 from mine_lightning.distributed import Processes
 from mine_lightning.encoders import ConvEncoder, Encoder
+from mine_lightning.finite import any_bad, weights
 from mine_lightning.metrics import _mutual_information_compute, _standard_error_compute
 from mine_lightning.monitor.isolation import isolated
 from mine_lightning.monitor.network import Batch, Network, Shape, pool
@@ -105,6 +107,7 @@ class MutualInformationLearner:
         self._network: Network | None = None
         self._saved: dict[str, Any] = {}
         self._updates = 0
+        self._warned = False
 
     def update(self, x: Tensor | None, z: Tensor | None) -> bool:
         """Score new pairs, then train on them.
@@ -116,8 +119,9 @@ class MutualInformationLearner:
             z: Samples, shape ``(N, ...)``, or None likewise.
 
         Returns:
-            Whether there were pairs on any process. Less than two rows, or rows that are not
-            finite, count as none.
+            Whether there were pairs on any process to learn from. Less than two rows, or rows that
+            are not finite, count as none. Pairs on which the scores or the training step are not
+            finite change nothing, and raise a warning, once.
 
         Raises:
             ValueError: If x and z have different numbers of rows, their shapes change, or the
@@ -134,9 +138,8 @@ class MutualInformationLearner:
                 self._network = self._build(x, z, processes)
             partners = min(self.partners, sum(rows) - 1)
             batch = Batch(*self._network.cast(x, z), rows, partners)
-            self._learn(self._network, batch, processes, torch.Generator().manual_seed(seed))
             self._updates += 1
-        return True
+            return self._learn(self._network, batch, processes, torch.Generator().manual_seed(seed))
 
     def compute(self) -> Estimate:
         """Return the estimate from the latest ``window`` updates; nan before the first."""
@@ -217,8 +220,9 @@ class MutualInformationLearner:
 
     def _learn(
         self, network: Network, fresh: Batch, processes: Processes, generator: torch.Generator
-    ) -> None:
+    ) -> bool:
         """Score, then train: without replay the first step shares its scores with the estimate."""
+        restore = network.snapshot()
         if network.window.pushed == 0:
             network.observe(fresh, processes)
         scores = network.scores(fresh, processes, generator)
@@ -230,6 +234,21 @@ class MutualInformationLearner:
             network.train(scores, processes, self.gradient_clip_val)
         network.observe(fresh, processes)
         network.remember(fresh, self.replay)
+        numbers = [network.window.sums.clamp(min=0), *weights(network.optimizer)]  # -inf: no rows
+        if bad := any_bad(numbers, processes):
+            restore()
+            self._warn()
+        return not bad
+
+    def _warn(self) -> None:
+        if not self._warned:
+            warnings.warn(
+                "Left out pairs on which the critic's scores or its training step are not finite: "
+                "the estimate is that of the pairs before. Scale x and z, or lower the learning "
+                "rate.",
+                stacklevel=2,
+            )
+        self._warned = True
 
 
 def check_at_least(name: str, value: int, least: int) -> None:

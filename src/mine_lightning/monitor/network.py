@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from mine_lightning.critics import score_pairs
 from mine_lightning.data.samplers import Partners
 from mine_lightning.distributed import Processes
+from mine_lightning.finite import Snapshot
 from mine_lightning.metrics import Pooled, _mutual_information_update, widest
 from mine_lightning.objectives import Objective
 
@@ -38,28 +39,33 @@ class RunningStandardize(nn.Module):
     Args:
         shape: Shape of a row.
         rate: Weight of a new batch in the averages, once there have been ``1 / rate`` batches.
+        dtype: Type of the averages: squares of float32 numbers overflow and cancel in float32.
     """
 
     mean: Tensor
     square: Tensor
     batches: Tensor
 
-    def __init__(self, shape: Shape, rate: float = 0.01) -> None:
+    def __init__(
+        self, shape: Shape, rate: float = 0.01, dtype: torch.dtype = torch.float64
+    ) -> None:
         super().__init__()
         self.rate = rate
-        self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("square", torch.ones(shape))
+        self.register_buffer("mean", torch.zeros(shape, dtype=dtype))
+        self.register_buffer("square", torch.ones(shape, dtype=dtype))
         self.register_buffer("batches", torch.tensor(0))
 
     def forward(self, rows: Tensor) -> Tensor:
         variance = (self.square - self.mean.square()).clamp(min=0)
-        floor = 0.01 * variance.mean() + 1e-12
-        return (rows - self.mean) * torch.rsqrt(torch.maximum(variance, floor))
+        floor = (0.01 * variance.mean()).clamp(min=torch.finfo(variance.dtype).tiny)
+        scaled = (rows - self.mean) * torch.rsqrt(torch.maximum(variance, floor))
+        return scaled.to(rows.dtype)
 
     @torch.no_grad()
     def update(self, rows: Tensor, count: int, processes: Processes) -> None:
         """Move the averages towards a batch with ``count`` rows on all processes."""
         self.batches += 1
+        rows = rows.to(self.mean.dtype)
         sums = (rows.sum(0) / count, rows.square().sum(0) / count)
         processes.sum_(sums)
         weight = torch.clamp(1 / self.batches, min=self.rate)
@@ -111,8 +117,11 @@ class Network:
     ) -> None:
         self.critic, self.objective = critic, objective
         self.x_shape, self.z_shape, self.device = x_shape, z_shape, device
-        self.x_scale, self.z_scale = RunningStandardize(x_shape), RunningStandardize(z_shape)
-        self.parts = nn.ModuleList([critic, objective, self.x_scale, self.z_scale]).float().train()
+        self.x_scale, self.z_scale = (
+            RunningStandardize(shape, dtype=widest(device)) for shape in (x_shape, z_shape)
+        )
+        parts = [critic.float(), objective.float(), self.x_scale, self.z_scale]
+        self.parts = nn.ModuleList(parts).train()
         score_pairs(critic, torch.zeros(2, 1, *x_shape), torch.zeros(2, 1, *z_shape))
         self.parts.to(device)
         self.parameters = [p for p in self.parts.parameters() if p.requires_grad]
@@ -174,6 +183,17 @@ class Network:
             candidates = torch.cat((z.unsqueeze(1), everyone[apart]), dim=1)
             own = score_pairs(self.critic, x.unsqueeze(1), candidates)
         return processes.gather(own, batch.rows)
+
+    def snapshot(self) -> Callable[[], None]:
+        """Return a function that puts everything back as it is now."""
+        tensors = [*self.parts.buffers(), self.window.sums]
+        kept, pushed, recent = Snapshot(tensors, self.optimizer), self.window.pushed, self.recent
+
+        def restore() -> None:
+            kept.restore()
+            self.window.pushed, self.recent = pushed, recent
+
+        return restore
 
     def push(self, scores: Tensor) -> None:
         """Add the scores of a batch to the window."""
