@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from mine_lightning.data.checks import narrow
+from mine_lightning.data.checks import check_apart, narrow
 from mine_lightning.data.distributions import Distribution, GaussianPairs
 from mine_lightning.data.loaders import (
     DrawLoader,
@@ -294,7 +294,9 @@ def _transformed(name: str, rows: Tensor, train: Tensor, transform: Transform | 
     """Fit the transform on the training rows, apply it to all and round them to float32."""
     if not rows.is_floating_point():
         return rows
-    return narrow(name, (transform or Standardize()).fit(rows[train])(rows))
+    transformed = narrow(name, (transform or Standardize()).fit(rows[train])(rows))
+    check_apart(name, rows, transformed)
+    return transformed
 
 
 def check_positive(name: str, value: int, least: int = 1) -> None:

@@ -119,9 +119,9 @@ class MutualInformationLearner:
             z: Samples, shape ``(N, ...)``, or None likewise.
 
         Returns:
-            Whether there were pairs on any process to learn from. Less than two rows, or rows that
-            are not finite, count as none. Pairs on which the scores or the training step are not
-            finite change nothing, and raise a warning, once.
+            Whether there were pairs on any process to learn from. Less than two rows count as none.
+            Rows that are not finite, and those on which the scores or the training step are not,
+            change nothing and raise a warning, once.
 
         Raises:
             ValueError: If x and z have different numbers of rows, their shapes change, or the
@@ -169,7 +169,7 @@ class MutualInformationLearner:
         self._updates = state.get("updates", 0)
 
     def _usable(self, x: Tensor | None, z: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """Return pairs in float32, without graph and in the critic's layout, or None."""
+        """Return pairs without graph and in the critic's layout, or None."""
         if x is None or z is None:
             return None, None
         if x.ndim == 0 or z.ndim == 0 or len(x) != len(z):
@@ -178,12 +178,16 @@ class MutualInformationLearner:
                 f"got {tuple(x.shape)} and {tuple(z.shape)}."
             )
         x, z = self._laid_out(x, "x"), self._laid_out(z, "z")
-        finite = bool(x.isfinite().all() & z.isfinite().all())
-        return (x, z) if len(x) >= 2 and finite else (None, None)
+        if len(x) < 2:
+            return None, None
+        if not bool(x.isfinite().all() & z.isfinite().all()):
+            self._warn("Left out pairs with values that are NaN or infinite.")
+            return None, None
+        return x, z
 
     def _laid_out(self, rows: Tensor, which: str) -> Tensor:
-        """Return rows in float32: images as they are if there is an encoder, or else flat."""
-        rows = rows.detach().to(torch.float32)
+        """Return rows in float32 or wider: images as they are if there is an encoder, or flat."""
+        rows = rows.detach().to(torch.promote_types(rows.dtype, torch.float32))
         rows = rows.clone() if rows.is_inference() else rows
         if self.critic is None:
             flat = rows.ndim != 4
@@ -237,17 +241,17 @@ class MutualInformationLearner:
         numbers = [network.window.sums.clamp(min=0), *weights(network.optimizer)]  # -inf: no rows
         if bad := any_bad(numbers, processes):
             restore()
-            self._warn()
-        return not bad
-
-    def _warn(self) -> None:
-        if not self._warned:
-            warnings.warn(
+            self._warn(
                 "Left out pairs on which the critic's scores or its training step are not finite: "
                 "the estimate is that of the pairs before. Scale x and z, or lower the learning "
-                "rate.",
-                stacklevel=2,
+                "rate."
             )
+        return not bad
+
+    def _warn(self, message: str) -> None:
+        """Warn, once."""
+        if not self._warned:
+            warnings.warn(message, stacklevel=2)
         self._warned = True
 
 

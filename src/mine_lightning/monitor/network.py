@@ -19,6 +19,7 @@ from mine_lightning.objectives import Objective
 __all__ = ["Batch", "Network", "RunningStandardize", "Shape", "Window", "pool"]
 
 Shape = tuple[int, ...]
+FAR = 5.0  # standard deviations
 
 
 class Batch(NamedTuple):
@@ -33,17 +34,19 @@ class Batch(NamedTuple):
 class RunningStandardize(nn.Module):
     r"""Bring every feature to mean 0 and standard deviation 1 by averages over recent batches.
 
-    The map is invertible, so mutual information does not change. A feature's variance is taken as
-    at least 1 % of the mean variance of all: a pixel that hardly varies is not blown up.
+    Beyond 5 standard deviations u the map is logarithmic, :math:`5 + \ln(1 + |u| - 5)`, and in the
+    averages nothing counts as further off than 10: one outlier upsets neither the scores nor the
+    scale. The map is invertible, so mutual information does not change. A feature's variance is
+    taken as at least 1 % of the mean variance of all: a pixel that hardly varies is not blown up.
 
     Args:
         shape: Shape of a row.
         rate: Weight of a new batch in the averages, once there have been ``1 / rate`` batches.
-        dtype: Type of the averages: squares of float32 numbers overflow and cancel in float32.
+        dtype: Type of the averages: squares of float32 numbers overflow in float32.
     """
 
     mean: Tensor
-    square: Tensor
+    variance: Tensor
     batches: Tensor
 
     def __init__(
@@ -52,25 +55,41 @@ class RunningStandardize(nn.Module):
         super().__init__()
         self.rate = rate
         self.register_buffer("mean", torch.zeros(shape, dtype=dtype))
-        self.register_buffer("square", torch.ones(shape, dtype=dtype))
+        self.register_buffer("variance", torch.ones(shape, dtype=dtype))
         self.register_buffer("batches", torch.tensor(0))
 
     def forward(self, rows: Tensor) -> Tensor:
-        variance = (self.square - self.mean.square()).clamp(min=0)
-        floor = (0.01 * variance.mean()).clamp(min=torch.finfo(variance.dtype).tiny)
-        scaled = (rows - self.mean) * torch.rsqrt(torch.maximum(variance, floor))
-        return scaled.to(rows.dtype)
+        """Return the rows in float32."""
+        floor = (0.01 * self.variance.mean()).clamp(min=torch.finfo(self.mean.dtype).tiny)
+        scaled = (rows - self.mean) * torch.rsqrt(torch.maximum(self.variance, floor))
+        size = scaled.abs()
+        far = scaled.sign() * (FAR + torch.log1p((size - FAR).clamp(min=0)))
+        return torch.where(size > FAR, far, scaled).float()
 
     @torch.no_grad()
     def update(self, rows: Tensor, count: int, processes: Processes) -> None:
-        """Move the averages towards a batch with ``count`` rows on all processes."""
-        self.batches += 1
+        r"""Move the averages towards a batch with ``count`` rows on all processes.
+
+        Moments are taken around the mean so far, m, where they do not cancel:
+
+        .. math::
+            v \leftarrow (1 - w) v + w \overline{(x - m)^2} - w^2 \overline{(x - m)}^2, \qquad
+            m \leftarrow m + w \overline{(x - m)}
+        """
         rows = rows.to(self.mean.dtype)
-        sums = (rows.sum(0) / count, rows.square().sum(0) / count)
-        processes.sum_(sums)
-        weight = torch.clamp(1 / self.batches, min=self.rate)
-        self.mean.lerp_(sums[0], weight)
-        self.square.lerp_(sums[1], weight)
+        center, known = self.mean, self.batches > 0
+        if not known:
+            center = rows.sum(0) / count
+            processes.sum_([center])
+        limit = torch.where(known & (self.variance > 0), 2 * FAR * self.variance.sqrt(), math.inf)
+        offsets = (rows - center).clamp(-limit, limit)
+        first, second = offsets.sum(0) / count, offsets.square().sum(0) / count
+        processes.sum_([first, second])
+        self.batches += 1
+        weight = torch.clamp(1 / self.batches, min=self.rate).to(self.mean.dtype)
+        variance = self.variance.lerp(second, weight) - (weight * first).square()
+        self.variance.copy_(variance.clamp(min=0))
+        self.mean.copy_(center + weight * first)
 
 
 class Window:
