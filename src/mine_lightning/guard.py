@@ -55,7 +55,7 @@ class Guard:
     def take(
         self,
         batches: Sequence[Any],
-        step: Callable[[Sequence[Any]], list[Step]],
+        step: Callable[[Any], tuple[Tensor, Any]],
         processes: Processes,
     ) -> list[Step]:
         """Take one optimizer step for each minibatch.
@@ -64,7 +64,7 @@ class Guard:
 
         Args:
             batches: The minibatches.
-            step: Takes the steps.
+            step: Takes the step of a minibatch; returns its loss and its scores.
             processes: Those that have to agree on what is finite.
 
         Returns:
@@ -74,7 +74,7 @@ class Guard:
             FloatingPointError: If a number is not finite and ``on_nonfinite`` is "raise".
         """
         before, progress = self._snapshot(), step_progress(self.module).state_dict()
-        steps = step(batches)
+        steps = [Step(*step(batch)) for batch in batches]
         if not self._bad(steps, processes):
             return steps
         before.restore()

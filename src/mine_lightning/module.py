@@ -1,7 +1,6 @@
 """The LightningModule: wires a critic, an objective and the pooled metrics."""
 
 import warnings
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -172,13 +171,12 @@ class MutualInformationEstimator(LightningModule):
             ValueError: If the batch or the critic's answer breaks the contract.
         """
         x, z, partners = _unpack(batch)
-        processes = Processes(alone=True) if processes is None else processes
+        gather = _alone if processes is None else processes.gather
         if self.all_pairs:
-            everyone = processes.gather(z)
-            own = score_pairs(self.critic, x.unsqueeze(1), everyone.unsqueeze(0))
-            return split_pairs(processes.gather(own))
+            others = gather(z).unsqueeze(0)
+            return split_pairs(gather(score_pairs(self.critic, x.unsqueeze(1), others)))
         candidates = torch.cat((z.unsqueeze(1), partners), dim=1)  # (N, 1 + K, ...)
-        scores = processes.gather(score_pairs(self.critic, x.unsqueeze(1), candidates))
+        scores = gather(score_pairs(self.critic, x.unsqueeze(1), candidates))
         return scores[:, 0], scores[:, 1:]
 
     def _processes(self, even: bool = False) -> Processes:
@@ -227,7 +225,7 @@ class MutualInformationEstimator(LightningModule):
         before = self.global_step
         if self.trainer.max_steps >= 0:
             batches = batches[: self.trainer.max_steps - before]
-        steps = self.guard.take(batches, self._steps, self._processes(even=True))
+        steps = self.guard.take(batches, self._optimize, self._processes(even=True))
         values = self._training_values(steps)
         self.log_dict(values, prog_bar=True, logger=False)
         trainer: Any = self.trainer
@@ -253,21 +251,18 @@ class MutualInformationEstimator(LightningModule):
             values["train/skipped"] = torch.tensor(float(self.guard.skipped))
         return values
 
-    def _steps(self, batches: Sequence[dict[str, Any]]) -> list[Step]:
-        return [self._optimize(batch) for batch in batches]
-
-    def _optimize(self, batch: dict[str, Any]) -> Step:
+    def _optimize(self, batch: dict[str, Any]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Take one optimizer step; return the loss and the scores from before it."""
         optimizer: Any = self.optimizers()
-        processes = self._processes(even=True) if self.gather_scores else None
-        joint, marginal = self.scores(batch, processes)
+        shared = self.gather_scores and self.trainer.world_size > 1
+        joint, marginal = self.scores(batch, self._processes(even=True) if shared else None)
         loss = self.objective.loss(joint, marginal)
         optimizer.zero_grad()
         self.manual_backward(loss)
         if self.gradient_clip_val is not None:
             self.clip_gradients(optimizer, self.gradient_clip_val)
         optimizer.step()
-        return Step(loss.detach(), (joint.detach(), marginal.detach()))
+        return loss.detach(), (joint.detach(), marginal.detach())
 
     def on_train_epoch_end(self) -> None:
         scheduler: Any = self.lr_schedulers()
@@ -326,6 +321,10 @@ class MutualInformationEstimator(LightningModule):
             )
         joint, _ = self.scores(batch)
         return self.objective.log_ratio(joint) - self.log_partition
+
+
+def _alone(rows: Tensor) -> Tensor:
+    return rows
 
 
 def _unpack(batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
