@@ -113,6 +113,8 @@ def fits(rank: int, world: int, directory: Path) -> None:
         for name, options in RUNS.items()
     }
     results["own"] = state(*fit({"gather_scores": False, "all_pairs": True}, Shared(), world))
+    own = {"gather_scores": False, "on_nonfinite": "skip"}
+    results["own-skip"] = state(*fit(own, Shared({5: 1}), world))
     skip = {**RUNS["mine"], "on_nonfinite": "skip"}
     results["skip"] = state(*fit(skip, Shared({5: 1}), world, precision="64-true"))
     with pytest.raises(FloatingPointError, match=r"step 5 of MINE\(ma_rate=0.3\).*clean the data"):
@@ -120,8 +122,8 @@ def fits(rank: int, world: int, directory: Path) -> None:
     torch.save(results, directory / f"{rank}.pt")
 
 
-@pytest.mark.parametrize("world", [2, 3])
-def test_fits_equal_those_of_one_process_and_ranks_agree(world: int, tmp_path: Path) -> None:
+def test_fits_equal_those_of_one_process_and_ranks_agree(tmp_path: Path) -> None:
+    world = 2
     run(fits, world, tmp_path)
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(world)]
     expected = {
@@ -130,6 +132,7 @@ def test_fits_equal_those_of_one_process_and_ranks_agree(world: int, tmp_path: P
     skip = {**RUNS["mine"], "on_nonfinite": "skip"}
     expected["skip"] = state(*fit(skip, Shared({5: 1}), precision="64-true"))
     assert expected["skip"]["train/skipped"] == 2
+    assert ranks[0]["own-skip"]["train/skipped"] == 2
     for name, first in ranks[0].items():
         for other in ranks[1:]:
             for key, value in first.items():
