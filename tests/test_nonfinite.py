@@ -90,8 +90,14 @@ def test_bad_minibatches_alone_end_with_the_steps_and_change_nothing() -> None:
     batches = Batches(dict.fromkeys(range(6), math.nan))
     model, trainer = fit(batches, on_nonfinite="skip")
     assert trainer.callback_metrics["train/skipped"] == 6
-    assert model.optimizers().optimizer.state == {}
+    states = model.optimizers().optimizer.state.values()
+    assert not any(value.any() for state in states for value in state.values())
     assert model.objective.log_ema == -math.inf
+    seed_everything(0, verbose=False)
+    fresh = MutualInformationEstimator(ConcatCritic((8,)))
+    fresh.scores(batches.stacks[0][0])
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, fresh.state_dict()[name]), name
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
