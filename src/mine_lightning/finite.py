@@ -10,6 +10,8 @@ from mine_lightning.distributed import Processes
 
 __all__ = ["Snapshot", "any_bad", "weights"]
 
+SMALL = 2**16  # values, which take no longer to copy than to call a kernel for
+
 
 class Snapshot:
     """What an optimizer changes, its state and further tensors, to go back to.
@@ -52,11 +54,19 @@ def any_bad(tensors: Iterable[Tensor], processes: Processes) -> bool:
     return bool(bad)
 
 
+@torch.no_grad()
 def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether all floating point values are finite."""
+    """Whether all floating point values are finite; small tensors are looked at together."""
     places: dict[torch.device, list[Tensor]] = {}
     for tensor in tensors:
         if tensor.is_floating_point() and tensor.numel() > 0:
-            places.setdefault(tensor.device, []).append(tensor.detach())
-    largest = [torch.stack(torch._foreach_norm(part, math.inf)) for part in places.values()]
-    return all(bool(norms.isfinite().all()) for norms in largest)
+            places.setdefault(tensor.device, []).append(tensor)
+    return all(_finite(part) for part in places.values())
+
+
+def _finite(tensors: list[Tensor]) -> bool:
+    small = [tensor.flatten() for tensor in tensors if tensor.numel() < SMALL]
+    large = [tensor for tensor in tensors if tensor.numel() >= SMALL]
+    together = [torch.cat(small)] if small else []
+    norms = torch._foreach_norm([*together, *large], math.inf)
+    return bool(torch.stack(norms).isfinite().all())

@@ -99,7 +99,9 @@ class Guard:
 
     def _bad(self, steps: list[Step], processes: Processes) -> bool:
         """Whether something is not finite on any process."""
-        numbers = [part for step in steps for part in (step.loss, *step.scores)]
+        losses, scores = zip(*steps, strict=True)
+        joint, marginal = zip(*scores, strict=True)
+        numbers = torch.stack(losses), torch.cat(joint), *marginal
         return any_bad([*numbers, *weights(self._optimizer)], processes)
 
     def _cause(self, batch: dict[str, Any], step: Step, processes: Processes) -> str:
