@@ -1,4 +1,3 @@
-import time
 import warnings
 
 import pytest
@@ -12,11 +11,12 @@ from mine_lightning.metrics import (
     MutualInformationStandardError,
 )
 from mine_lightning.objectives import MINE, NWJ, DonskerVaradhan, InfoNCE
+from processes import run
 
 METRICS = [MutualInformation, MutualInformationStandardError, EffectiveSampleSize]
 OBJECTIVES = [MINE(), InfoNCE()]
 SIZES = {"uneven": [(5, 3), (7,)], "one rank without rows": [(5, 3), ()]}
-WORLD, LIMIT = 2, 300
+WORLD = 2
 
 
 def scores(sizes, rank):
@@ -64,11 +64,8 @@ def check_collection(rank):
         torch.testing.assert_close(value, family[name].estimate(*pooled))
 
 
-def worker(rank, store):
-    torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=WORLD
-    )
+def worker(rank, world):
+    distributed.init_process_group("gloo")
     warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
     for sizes in SIZES.values():
         for metric_class in METRICS:
@@ -83,13 +80,5 @@ def worker(rank, store):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not distributed.is_gloo_available(), reason="needs gloo")
-def test_processes_pool_as_one(tmp_path):
-    context = torch.multiprocessing.spawn(
-        worker, args=(tmp_path / "store",), nprocs=WORLD, join=False
-    )
-    deadline = time.monotonic() + LIMIT
-    while not context.join(timeout=1):
-        if time.monotonic() > deadline:
-            for process in context.processes:
-                process.kill()
-            pytest.fail(f"The processes did not end within {LIMIT} s.")
+def test_processes_pool_as_one():
+    run(worker, WORLD)

@@ -6,9 +6,10 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from hosts import Drifts, Records
+from mine_lightning.distributed import Processes
 from mine_lightning.monitor import MutualInformationLearner, MutualInformationMonitor
 from mine_lightning.monitor.network import RunningStandardize
-from mine_lightning.monitor.processes import Processes
+from processes import run
 
 
 def pairs(rows=64, mi=1.0, seed=0):
@@ -53,7 +54,8 @@ def test_no_pairs_few_rows_and_rows_that_are_not_finite_count_as_none():
     assert learner.compute().mi.isnan()
     assert not learner.update(None, z)
     assert not learner.update(x[:1], z[:1])
-    assert not learner.update(x / 0, z)
+    with pytest.warns(UserWarning, match="Left out pairs with values that are NaN or infinite"):
+        assert not learner.update(x / 0, z)
     assert learner.update(x, z)
     assert not learner.update(x * math.nan, z)
     assert learner.compute().mi.isfinite()
@@ -130,45 +132,52 @@ def test_the_curve_follows_a_change():
     assert abs(curve[-1][2] - 1) < 0.2
 
 
-def two(rank, port, results):
-    import torch.distributed as dist
-
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    torch.set_num_threads(1)
-    learner = MutualInformationLearner(partners=2, steps_per_batch=2, replay=8)
+def updates():
+    """Return the pairs of two processes for each update; some have none."""
     for number in range(6):
-        x, z = pairs(rows=6 + 2 * rank, seed=10 * number + rank)
-        none = (number == 0 and rank == 0) or (number == 3 and rank == 1)
-        learner.update(*((None, None) if none else (x, z)))
-    learner.update(None, None)
+        both = [pairs(rows=6 + 2 * rank, seed=10 * number + rank) for rank in range(2)]
+        if number in (0, 3):
+            both[number // 3] = None
+        yield both
+
+
+def learned(learner):
     weights = torch.cat([p.detach().flatten() for p in learner._network.critic.parameters()])
-    torch.save((weights, *learner.compute(), learner._network.objective.log_ema), results[rank])
-    dist.destroy_process_group()
+    return weights, *learner.compute(), learner._network.objective.log_ema
+
+
+def two(rank, world, directory):
+    torch.distributed.init_process_group("gloo")
+    learner = MutualInformationLearner(partners=9, steps_per_batch=2)
+    for both in updates():
+        learner.update(*(both[rank] or (None, None)))
+    assert not learner.update(None, None)
+    replaying = MutualInformationLearner(partners=2, steps_per_batch=2, replay=8)
+    for both in updates():
+        replaying.update(*(both[rank] or (None, None)))
+    torch.save((learned(learner), learned(replaying)), directory / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_share_one_critic_and_one_estimate_also_when_one_has_no_pairs(tmp_path):
-    results = [str(tmp_path / f"{rank}.pt") for rank in range(2)]
-    from lightning.fabric.plugins.environments.lightning import find_free_network_port
+def test_two_processes_learn_what_one_does_also_when_one_has_no_pairs(tmp_path):
+    run(two, 2, tmp_path)
+    (first, first_replaying), (second, second_replaying) = (
+        torch.load(tmp_path / f"{rank}.pt") for rank in range(2)
+    )
+    alone = MutualInformationLearner(partners=9, steps_per_batch=2)
+    for both in updates():
+        alone.update(*map(torch.cat, zip(*filter(None, both), strict=True)))
+    for ours, theirs, single in zip(first, second, learned(alone), strict=True):
+        assert torch.equal(ours, theirs)
+        torch.testing.assert_close(ours, single, rtol=1e-4, atol=1e-5)  # float32, 12 steps
+    assert all(map(torch.equal, first_replaying, second_replaying))
+    assert first_replaying[1].isfinite()
 
-    port = find_free_network_port()
-    torch.multiprocessing.spawn(two, (port, results), nprocs=2)
-    first, second = (torch.load(path) for path in results)
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert first[1].isfinite()
 
-
-def fit_on_two(rank, port, directory):
-    import os
-
+def fit_on_two(rank, world, directory):
     from hosts import VAE, loader
 
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank),
-        "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "0",
-    }  # fmt: skip
-    torch.set_num_threads(1)
     weights = []
     for attach in (True, False):
         pl.seed_everything(0, verbose=False)
@@ -191,9 +200,7 @@ def fit_on_two(rank, port, directory):
 
 @pytest.mark.slow
 def test_a_host_under_ddp_is_the_same_to_the_bit_and_ranks_agree(tmp_path):
-    from lightning.fabric.plugins.environments.lightning import find_free_network_port
-
-    torch.multiprocessing.spawn(fit_on_two, (find_free_network_port(), str(tmp_path)), nprocs=2)
+    run(fit_on_two, 2, str(tmp_path))
     (with_monitor, without, first), (_, _, second) = (
         torch.load(tmp_path / f"{rank}.pt") for rank in range(2)
     )

@@ -107,7 +107,9 @@ class Cli(LightningCLI):
     def after_fit(self) -> None:
         trainer: Any = self.trainer
         if isinstance(self.model, MutualInformationEstimator) and not trainer.fast_dev_run:
-            print(self._report())
+            report = self._report()
+            if trainer.is_global_zero:
+                print(report)
 
     def _report(self) -> str:
         """Test the selected weights and lay the result out for a person."""

@@ -4,6 +4,7 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from mine_lightning.critics import ConcatCritic
 from mine_lightning.data.folds import FoldView, padded
+from mine_lightning.distributed import Processes
 from mine_lightning.ensemble import CriticEnsemble
 from mine_lightning.gaussian import gaussian_log_ratio
 from mine_lightning.objectives import Objective
@@ -34,7 +36,8 @@ class CrossFitEstimator(LightningModule):
     objective's loss. Two states are kept for each fold: ``best``, and ``late``, the last one that
     keeps a share of the best one's gain. Training ends when no fold has improved for ``patience``
     epochs. The closed-form critic alone is kept unless the network improves on its loss noticeably:
-    where the dependence is large the loss hardly feels how large a score is.
+    where the dependence is large the loss hardly feels how large a score is. Several processes all
+    do the same.
 
     Args:
         folds: Number E of folds.
@@ -168,11 +171,16 @@ class CrossFitEstimator(LightningModule):
         scheduler: Any = self.lr_schedulers()
         losses = self._losses(*self.score(batch))
         optimizer.zero_grad()
-        self.manual_backward(losses.sum())
+        with self._alone():
+            self.manual_backward(losses.sum())
         optimizer.step()
         scheduler.step()
         self._average()
         return losses.detach().mean()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Leave other processes out: all of them train on the same rows, to the same bit."""
+        return getattr(self.trainer.strategy, "block_backward_sync", nullcontext)()
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -196,6 +204,8 @@ class CrossFitEstimator(LightningModule):
         if self.trainer.sanity_checking:
             return
         losses, estimates = self._measure(*_joined(self._scores))
+        processes = Processes(alone=self.trainer.world_size == 1)
+        processes.share([losses, estimates])  # one decision, also where sums differ in order
         self._select(losses)
         self._remember(losses, estimates)
         self.log_dict({"val/loss": losses.mean(), "val/mi": estimates.mean()}, prog_bar=True)

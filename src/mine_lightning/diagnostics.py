@@ -3,10 +3,18 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["LEAST_PAIRS", "Evidence", "diagnose", "effective_sample_size", "repeated_values"]
+__all__ = [
+    "LEAST_PAIRS",
+    "Evidence",
+    "diagnose",
+    "duplicated_rows",
+    "effective_sample_size",
+    "repeated_values",
+]
 
 LEAST_PAIRS = 100  # effective pairs, from which on the Donsker-Varadhan bound is trusted
 
@@ -28,6 +36,7 @@ class Evidence:
         best_epoch: Best epoch of each fold, shape ``(E,)``.
         stopped: Whether training ended because no fold improved any more.
         repeated: Columns with repeated values and the share of rows of the commonest one.
+        duplicated: Share of rows that repeat an earlier one though neither side has few values.
     """
 
     nats: float
@@ -42,6 +51,7 @@ class Evidence:
     best_epoch: Tensor
     stopped: bool
     repeated: dict[str, float]
+    duplicated: float = 0.0
 
 
 def diagnose(evidence: Evidence) -> dict[str, str]:
@@ -54,6 +64,7 @@ def diagnose(evidence: Evidence) -> dict[str, str]:
     * ``clipped``: half of the rows score beyond the tilt, where the read-out is not corrected.
     * ``heavy_tails``: 1 % of the rows carry over half of the variance.
     * ``repeated_values``: a column with many values repeats one of them.
+    * ``duplicated_rows``: 5 % of the rows or more repeat another one.
     * ``contains_zero``: the 95 % interval contains 0.
     """
     flags = {flag.__name__[1:]: flag(evidence) for flag in FLAGS}
@@ -135,6 +146,15 @@ def _repeated_values(e: Evidence) -> str | None:
     )
 
 
+def _duplicated_rows(e: Evidence) -> str | None:
+    if e.duplicated < 0.05:
+        return None
+    return (
+        f"{e.duplicated:.0%} of the rows repeat an earlier one: critics are scored on rows that "
+        "they were trained on, and the value is too high. Leave the copies out."
+    )
+
+
 def _contains_zero(e: Evidence) -> str | None:
     half = 1.96 * e.standard_error
     if not e.nats - half <= 0 <= e.nats + half:
@@ -150,8 +170,33 @@ FLAGS = (
     _clipped,
     _heavy_tails,
     _repeated_values,
+    _duplicated_rows,
     _contains_zero,
 )
+
+
+def duplicated_rows(x: Tensor, z: Tensor) -> float:
+    """Return the share of rows that repeat an earlier one, 0 where x or z has few values.
+
+    Args:
+        x: Shape ``(N, ...)``.
+        z: Shape ``(N, ...)``.
+
+    Example:
+        >>> x, z = torch.arange(800.0).view(2, 400)
+        >>> duplicated_rows(torch.cat([x, x]), torch.cat([z, z]))
+        0.5
+    """
+    sides = [rows.flatten(1) if rows.ndim > 1 else rows.unsqueeze(1) for rows in (x, z)]
+    different = [_different(rows) for rows in (*sides, torch.cat(sides, dim=1))]
+    few = min(different[:2]) < max(100, len(x) // 20)
+    return 0.0 if few else 1 - different[2] / len(x)
+
+
+def _different(rows: Tensor) -> int:
+    """Return the number of different rows."""
+    values = np.ascontiguousarray(rows.numpy())
+    return len(np.unique(values.view(np.dtype((np.void, values[0].nbytes)))))
 
 
 def repeated_values(rows: Tensor, columns: list[str], most: int = 5) -> dict[str, float]:

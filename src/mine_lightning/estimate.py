@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from mine_lightning.config import as_plain
 from mine_lightning.crossfit import CrossFitEstimator, FoldCritics
 from mine_lightning.data.checks import Missing, Pairs, check_pairs
 from mine_lightning.data.folds import CrossFitDataModule, Levels
-from mine_lightning.diagnostics import Evidence, diagnose, repeated_values
+from mine_lightning.diagnostics import Evidence, diagnose, duplicated_rows, repeated_values
 from mine_lightning.results import MutualInformationEstimate
 from mine_lightning.scoring import Readings, read
 from mine_lightning.transforms import Transform
@@ -82,7 +83,7 @@ def estimate_mutual_information(
         progress_bar: Whether to show Lightning's progress bar.
         trainer: A Trainer to use as it is, in place of the next arguments and ``max_epochs``.
         trainer_kwargs: Arguments of :class:`lightning.pytorch.Trainer`: loggers, callbacks,
-            devices and so on.
+            devices and so on. With ``strategy="ddp"`` all processes compute the same number.
 
     Returns:
         The estimate with its interval, diagnostics and pointwise values.
@@ -112,10 +113,20 @@ def estimate_mutual_information(
         if trainer is None:
             epochs = default_epochs(len(pairs.x)) if max_epochs is None else max_epochs
             trainer = quiet_trainer(epochs, progress_bar, **trainer_kwargs)
+        check_launcher(trainer)
         trainer.fit(model, datamodule=data)
     model.to(trainer.strategy.root_device)
     result = _result(pairs, len(x), data, model, swapped)
     return replace(result, seconds=time.perf_counter() - start)
+
+
+def check_launcher(trainer: Trainer) -> None:
+    """Raise if training would run in processes of its own, which bring back the weights alone."""
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise ValueError(
+            "Expected a strategy whose processes run the whole program, such as 'ddp', got one "
+            "that spawns or forks processes for the training alone."
+        )
 
 
 @contextmanager
@@ -221,6 +232,7 @@ def _evidence(pairs: Pairs, model: CrossFitEstimator, readings: Readings) -> Evi
         best_epoch=model.best_epoch.cpu(),
         stopped=bool(model.done.all()),
         repeated=x_repeated | z_repeated,
+        duplicated=duplicated_rows(pairs.x, pairs.z),
     )
 
 

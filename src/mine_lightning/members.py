@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mine_lightning.critics import ConcatCritic
 from mine_lightning.data.stacks import Batch
+from mine_lightning.distributed import Processes
 from mine_lightning.ensemble import CriticEnsemble, ObjectiveEnsemble
 from mine_lightning.functional import split_pairs
 from mine_lightning.metrics import LogPartition, MutualInformation
@@ -38,8 +39,8 @@ class MutualInformationEnsemble(StackedTraining):
         all_pairs: Score every x of a minibatch against every other z of it.
         seed: Seed of the initial weights; by default from torch's global generator.
         kwargs: ``optimizer``, ``lr_scheduler``, ``gradient_clip_val`` (the largest norm of each
-            member's gradient), ``minibatches_per_step`` and ``compile`` as for
-            :class:`~mine_lightning.MutualInformationEstimator`.
+            member's gradient), ``minibatches_per_step``, ``compile``, ``gather_scores`` and
+            ``on_nonfinite`` as for :class:`~mine_lightning.MutualInformationEstimator`.
 
     Raises:
         ValueError: If an argument is out of range, or a batch breaks the contract.
@@ -84,14 +85,22 @@ class MutualInformationEnsemble(StackedTraining):
         self.critics = CriticEnsemble(critic, members, seed)
         self.objectives = ObjectiveEnsemble(objective, members)
         self.val_metrics, self.test_metrics = self._metrics(), self._metrics()
-        self.partitions: Any = nn.ModuleList(LogPartition() for _ in range(members))
+        self.partitions: Any = nn.ModuleList(
+            LogPartition(sync_on_compute=not all_pairs) for _ in range(members)
+        )
         self.register_buffer("log_partitions", torch.zeros(members))
 
     def _metrics(self) -> Any:
-        return nn.ModuleList(MutualInformation(alone) for alone in self.objectives.alone())
+        sync = not self.all_pairs  # otherwise every process sees the scores of all
+        members = self.objectives.alone()
+        return nn.ModuleList(MutualInformation(alone, sync_on_compute=sync) for alone in members)
 
-    def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def scores(self, batch: Batch, processes: Processes | None = None) -> tuple[Tensor, Tensor]:
         """Score a batch with every member.
+
+        Args:
+            batch: The batch, with a first dimension of E.
+            processes: Those whose rows make up one batch; by default this process alone.
 
         Returns:
             The scores of the joint pairs, shape ``(E, N)``, and of the marginal pairs, shape
@@ -103,29 +112,34 @@ class MutualInformationEnsemble(StackedTraining):
         (x, z), partners = batch["joint"], batch["marginal"]
         unpack({"joint": (x[0], z[0]), "marginal": partners[0]})
         if self.all_pairs:
-            pairs = self.critics.score_pairs(x.unsqueeze(2), z.unsqueeze(1))
-            joint, marginal = torch.vmap(split_pairs)(pairs)
+            others = gathered(z, 1, processes)
+            pairs = self.critics.score_pairs(x.unsqueeze(2), others.unsqueeze(1))
+            joint, marginal = torch.vmap(split_pairs)(gathered(pairs, 1, processes))
             return joint, marginal
         partners = partners.unsqueeze(2) if partners.ndim == z.ndim else partners
         candidates = torch.cat((z.unsqueeze(1), partners.transpose(1, 2)), dim=1)
         scores = self.critics.score_pairs(x.unsqueeze(1), candidates)  # (E, 1 + K, N)
+        scores = gathered(scores, 2, processes)
         joint, marginal = scores.split((1, scores.shape[1] - 1), dim=1)
         return joint.squeeze(1), marginal.transpose(1, 2)
 
     def loss(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the sum of the members' losses, and the scores."""
-        joint, marginal = self.scores(batch)
+        joint, marginal = self.scores(batch, self.shared)
         return self.objectives.loss(joint, marginal).sum(), (joint, marginal)
 
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
         joint, marginal = (torch.stack(side, dim=1) for side in zip(*scores, strict=True))
         members = self.objectives.alone()
-        loss = members[0].check_finite(losses.mean() / self.members, "loss")
         estimates = [
             objective.pooled_estimate(list(zip(*own, strict=True)))
             for objective, *own in zip(members, joint, marginal, strict=True)
         ]
+        loss = losses.mean() / self.members
         return {"train/loss": loss, "train/mi": torch.stack(estimates).mean()}
+
+    def parts(self) -> tuple[nn.Module, Objective]:
+        return nn.ModuleList([self.critics, self.objectives]), self.objectives.alone()[0]
 
     def clip(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Scale each member's gradient down to the largest norm, if there is one."""
@@ -159,7 +173,8 @@ class MutualInformationEnsemble(StackedTraining):
         self._log_estimates("test", self.test_metrics)
 
     def _evaluate(self, batch: Batch, metrics: Any) -> tuple[Tensor, Tensor]:
-        joint, marginal = self.scores(self._shared(batch))
+        processes = self.processes() if self.all_pairs else None
+        joint, marginal = self.scores(self._shared(batch), processes)
         for metric, *own in zip(metrics, joint, marginal, strict=True):
             metric.update(*own)
         return joint, marginal
@@ -195,3 +210,10 @@ class MutualInformationEnsemble(StackedTraining):
         joint, _ = self.scores(self._shared(batch))
         ratios = [objective.log_ratio(own) for objective, own in zip(members, joint, strict=True)]
         return (torch.stack(ratios) - self.log_partitions.unsqueeze(1)).mean(0)
+
+
+def gathered(values: Tensor, dim: int, processes: Processes | None) -> Tensor:
+    """Return the rows, along a dimension, of all processes."""
+    if processes is None:
+        return values
+    return processes.gather(values.movedim(dim, 0)).movedim(0, dim)

@@ -132,6 +132,15 @@ def _standard_error_compute(pooled: Pooled, objective: Objective) -> Tensor:
     return torch.sqrt(total.clamp(min=0) / (pooled.rows - 1))
 
 
+def checked(
+    value: Tensor, pooled: Pooled, objective: Objective, name: str = "estimate", least: int = 1
+) -> Tensor:
+    """Return a value of at least ``least`` rows if it is finite; with fewer rows it may be nan."""
+    if not bool(value.isfinite() | (pooled.rows < least)):
+        objective.check_finite(value, name)
+    return value
+
+
 def mutual_information(
     joint: Tensor, marginal: Tensor, objective: Objective | None = None
 ) -> Tensor:
@@ -151,6 +160,7 @@ def mutual_information(
 
     Raises:
         ValueError: If a shape is another one, or ``objective`` is no objective.
+        FloatingPointError: If the estimate is not finite.
 
     Example:
         >>> mutual_information(torch.tensor([1.0, 2.0, 1.5]), torch.tensor([0.0, -1.0, 0.5]))
@@ -158,7 +168,8 @@ def mutual_information(
     """
     objective = check_objective(objective)
     pooled = _mutual_information_update(joint, marginal, objective)
-    return narrow(_mutual_information_compute(pooled, objective), joint.dtype)
+    value = narrow(_mutual_information_compute(pooled, objective), joint.dtype)
+    return checked(value, pooled, objective)
 
 
 def check_objective(objective: Objective | None) -> Objective:
@@ -250,6 +261,10 @@ class PooledMetric(Metric):
         """
         return self._plot(val, ax)
 
+    def _checked(self, value: Tensor, name: str = "estimate", least: int = 1) -> Tensor:
+        value = narrow(value, self.dtype)
+        return checked(value, self._pooled(), self.objective, name, least)
+
     def _pooled(self) -> Pooled:
         return Pooled(*(getattr(self, name) for name in Pooled._fields))
 
@@ -306,8 +321,12 @@ class MutualInformation(PooledMetric):
     """
 
     def compute(self) -> Tensor:
-        """Compute the estimate in nats from all scores seen."""
-        return narrow(_mutual_information_compute(self._pooled(), self.objective), self.dtype)
+        """Compute the estimate in nats from all scores seen.
+
+        Raises:
+            FloatingPointError: If it is not finite.
+        """
+        return self._checked(_mutual_information_compute(self._pooled(), self.objective))
 
 
 class MutualInformationStandardError(PooledMetric):
@@ -360,8 +379,13 @@ class MutualInformationStandardError(PooledMetric):
     plot_lower_bound = 0.0
 
     def compute(self) -> Tensor:
-        """Compute the standard error in nats from all scores seen."""
-        return narrow(_standard_error_compute(self._pooled(), self.objective), self.dtype)
+        """Compute the standard error in nats from all scores seen.
+
+        Raises:
+            FloatingPointError: If it is not finite.
+        """
+        value = _standard_error_compute(self._pooled(), self.objective)
+        return self._checked(value, "standard error", least=2)
 
 
 class EffectiveSampleSize(PooledMetric):
@@ -398,8 +422,13 @@ class EffectiveSampleSize(PooledMetric):
     plot_lower_bound = 0.0
 
     def compute(self) -> Tensor:
-        """Compute the effective number of rows from all scores seen."""
-        return narrow(_sample_size_compute(self._pooled(), self.objective), self.dtype)
+        """Compute the effective number of rows from all scores seen.
+
+        Raises:
+            FloatingPointError: If it is not finite.
+        """
+        value = _sample_size_compute(self._pooled(), self.objective)
+        return self._checked(value, "effective sample size")
 
 
 class LogPartition(PooledMetric):
@@ -431,5 +460,9 @@ class LogPartition(PooledMetric):
         super().__init__(**kwargs)
 
     def compute(self) -> Tensor:
-        """Compute the logarithm from all scores seen."""
-        return narrow(self.log_sum - self.rows.log(), self.dtype)
+        """Compute the logarithm from all scores seen.
+
+        Raises:
+            FloatingPointError: If it is not finite.
+        """
+        return self._checked(self.log_sum - self.rows.log(), "log partition")

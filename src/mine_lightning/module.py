@@ -11,7 +11,9 @@ from torchmetrics import Metric, MetricCollection
 from mine_lightning.compilation import Compile
 from mine_lightning.critics import ConcatCritic, score_pairs
 from mine_lightning.data.stacks import Batch
+from mine_lightning.distributed import Processes
 from mine_lightning.functional import split_pairs
+from mine_lightning.guard import OnNonfinite
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.training import StackedTraining
@@ -47,6 +49,14 @@ class MutualInformationEstimator(StackedTraining):
         compile: Whether to compile the whole optimizer step, critic, loss, gradient and Adam,
             into one graph: twice as fast after half a minute. "auto" does it for runs of 100,000
             steps and more. Where it is not possible training goes on without, and says so.
+        gather_scores: With several processes, whether the loss is that of the rows of all of them,
+            so that W processes with minibatches of B rows train as one with W times B. False is
+            cheaper: each has a loss, a moving average and, with ``all_pairs``, partners of its own,
+            gradients are averaged, and the moving average kept is that of the first process.
+            Evaluation counts the rows of all processes either way.
+        on_nonfinite: What to do with a minibatch whose loss, scores or optimizer step are not
+            finite: "raise" an error, or "skip" it, counted in ``train/skipped``. Neither changes a
+            parameter, the moving average or the optimizer's state.
 
     Raises:
         ValueError: If an argument is out of range, a batch breaks the contract, or the critic does
@@ -73,22 +83,36 @@ class MutualInformationEstimator(StackedTraining):
         gradient_clip_val: float | None = None,
         minibatches_per_step: int | None = None,
         compile: Compile = "auto",
+        gather_scores: bool = True,
+        on_nonfinite: OnNonfinite = "raise",
     ) -> None:
-        super().__init__(optimizer, lr_scheduler, gradient_clip_val, minibatches_per_step, compile)
+        super().__init__(
+            optimizer,
+            lr_scheduler,
+            gradient_clip_val,
+            minibatches_per_step,
+            compile,
+            gather_scores,
+            on_nonfinite,
+        )
         self.critic = ConcatCritic() if critic is None else critic
         self.objective = MINE() if objective is None else objective
         self.all_pairs = all_pairs
         self.val_metrics = self._metrics("val/")
         self.test_metrics = self._metrics("test/")
-        self.partition = LogPartition()
+        self.partition = LogPartition(sync_on_compute=not all_pairs)
         self.register_buffer("log_partition", torch.zeros(()))
         plain = self.plain_arguments(critic=self.critic, objective=self.objective)
         self.save_hyperparameters({**plain, "all_pairs": all_pairs})
 
     def _metrics(self, prefix: str) -> MetricCollection:
+        """Return the metrics; with all pairs every process sees the scores of all processes."""
+        sync = not self.all_pairs
         metrics: dict[str, Metric | MetricCollection] = {
-            "mi": MutualInformation(self.objective),
-            "mi_standard_error": MutualInformationStandardError(self.objective),
+            "mi": MutualInformation(self.objective, sync_on_compute=sync),
+            "mi_standard_error": MutualInformationStandardError(
+                self.objective, sync_on_compute=sync
+            ),
         }
         return MetricCollection(metrics, prefix=prefix)
 
@@ -96,8 +120,13 @@ class MutualInformationEstimator(StackedTraining):
         """Return the estimate in nats from one batch, shape ``()``."""
         return self.objective.estimate(*self.scores(batch))
 
-    def scores(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    def scores(self, batch: Batch, processes: Processes | None = None) -> tuple[Tensor, Tensor]:
         """Score a batch.
+
+        Args:
+            batch: The batch.
+            processes: Those whose rows make up one batch, in the order of their ranks; by default
+                this process alone.
 
         Returns:
             The scores of the joint pairs, shape ``(N,)``, and of the marginal pairs, shape
@@ -108,19 +137,25 @@ class MutualInformationEstimator(StackedTraining):
         """
         x, z, partners = unpack(batch)
         if self.all_pairs:
-            return split_pairs(score_pairs(self.critic, x.unsqueeze(1), z.unsqueeze(0)))
+            others = z if processes is None else processes.gather(z)
+            pairs = score_pairs(self.critic, x.unsqueeze(1), others.unsqueeze(0))
+            return split_pairs(pairs if processes is None else processes.gather(pairs))
         candidates = torch.cat((z.unsqueeze(0), partners.transpose(0, 1)))  # (1 + K, N, ...)
         scores = score_pairs(self.critic, x.unsqueeze(0), candidates)
+        if processes is not None:
+            scores = processes.gather(scores.t()).t()
         joint, marginal = scores.split((1, len(scores) - 1))
         return joint.squeeze(0), marginal.t()
 
     def loss(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        joint, marginal = self.scores(batch)
+        joint, marginal = self.scores(batch, self.shared)
         return self.objective.loss(joint, marginal), (joint, marginal)
 
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
-        loss = self.objective.check_finite(losses.mean(), "loss")
-        return {"train/loss": loss, "train/mi": self.objective.pooled_estimate(scores)}
+        return {"train/loss": losses.mean(), "train/mi": self.objective.pooled_estimate(scores)}
+
+    def parts(self) -> tuple[nn.Module, Objective]:
+        return self.critic, self.objective
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         scores = self._evaluate(batch, self.val_metrics)
@@ -140,7 +175,7 @@ class MutualInformationEstimator(StackedTraining):
         self.log_truth()
 
     def _evaluate(self, batch: dict[str, Any], metrics: MetricCollection) -> dict[str, Tensor]:
-        joint, marginal = self.scores(batch)
+        joint, marginal = self.scores(batch, self.processes() if self.all_pairs else None)
         metrics.update(joint, marginal)
         self.log_dict(metrics, prog_bar=True, batch_size=len(joint))
         return {"joint": joint, "marginal": marginal}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from typing_extensions import Self
 
@@ -18,6 +18,9 @@ from mine_lightning.compilation import Compile, choose_step
 from mine_lightning.config import Configurable, as_plain
 from mine_lightning.dashboard import Dashboard
 from mine_lightning.data.stacks import Batch
+from mine_lightning.distributed import Processes
+from mine_lightning.guard import Guard, OnNonfinite, Step, at_step, gather_steps
+from mine_lightning.objectives import Objective
 from mine_lightning.steps import HookedStep, clipped, fused
 from mine_lightning.threads import SingleThread
 
@@ -35,6 +38,8 @@ class StackedTraining(LightningModule):
         gradient_clip_val: Largest norm of the gradient; no clipping by default.
         minibatches_per_step: Most minibatches handed over at once.
         compile: Whether to compile the step.
+        gather_scores: Whether several processes have one loss.
+        on_nonfinite: What to do with a minibatch whose loss, scores or step are not finite.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -47,8 +52,14 @@ class StackedTraining(LightningModule):
         gradient_clip_val: float | None = None,
         minibatches_per_step: int | None = None,
         compile: Compile = "auto",
+        gather_scores: bool = True,
+        on_nonfinite: OnNonfinite = "raise",
     ) -> None:
         super().__init__()
+        if on_nonfinite not in ("raise", "skip"):
+            raise ValueError(
+                f"Expected `on_nonfinite` to be 'raise' or 'skip', got {on_nonfinite!r}."
+            )
         if gradient_clip_val is not None and not gradient_clip_val > 0:
             raise ValueError(
                 f"Expected `gradient_clip_val` to be positive, got {gradient_clip_val}."
@@ -63,6 +74,8 @@ class StackedTraining(LightningModule):
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.gradient_clip_val = gradient_clip_val
         self.minibatches_per_step, self.compile_mode = minibatches_per_step, compile
+        self.gather_scores, self.guard = gather_scores, Guard(self, on_nonfinite)
+        self.shared: Processes | None = None
         self._step: HookedStep | None = None
 
     @classmethod
@@ -99,6 +112,14 @@ class StackedTraining(LightningModule):
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
         """Return what to log of some minibatches, from their losses ``(K,)`` and their scores."""
         raise NotImplementedError
+
+    def parts(self) -> tuple[nn.Module, Objective]:
+        """Return the modules with weights and buffers that training changes."""
+        raise NotImplementedError
+
+    def processes(self, even: bool = False) -> Processes:
+        """Return the processes of the run; ``even`` if all have minibatches of one size."""
+        return Processes(alone=self.trainer.world_size == 1, even=even)
 
     def clip(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Scale gradients down to the largest norm, if there is one."""
@@ -138,11 +159,19 @@ class StackedTraining(LightningModule):
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self.lr_scheduler(optimizer)}
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["skipped_minibatches"] = self.guard.skipped
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.guard.skipped = checkpoint.get("skipped_minibatches", 0)
+
     def on_train_start(self) -> None:
+        several = self.trainer.world_size > 1
+        self.shared = self.processes(even=True) if several and self.gather_scores else None
         self._step = choose_step(self, self.compile_mode)
 
     def on_train_end(self) -> None:
-        self._step = None
+        self._step = self.shared = None
 
     def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
         """Take one optimizer step for each of the minibatches handed over."""
@@ -151,18 +180,28 @@ class StackedTraining(LightningModule):
         before = self.global_step
         if self.trainer.max_steps >= 0:
             batches = batches[: self.trainer.max_steps - before]
-        losses, scores = zip(*self._step(batches), strict=True)
+        steps = self.guard.take(batches, self._step, self.processes(even=True))
         self._step_scheduler()
-        self.log_dict(self._values(losses, scores), prog_bar=True, logger=False)
+        self.log_dict(self._values(steps), prog_bar=True, logger=False)
         trainer: Any = self.trainer
         every = trainer.log_every_n_steps or math.inf
         for step in range(before + 1, before + 1 + len(batches)):
             if step % every == 0:
-                self._log_at(step, self._values(losses[: step - before], scores[: step - before]))
+                self._log_at(step, self._values(steps[: step - before]))
 
     @torch.no_grad()
-    def _values(self, losses: Sequence[Tensor], scores: Sequence[Any]) -> dict[str, Tensor]:
-        return self.values(torch.stack(tuple(losses)), scores)
+    def _values(self, steps: Sequence[Step]) -> dict[str, Tensor]:
+        """Return what is logged, the same on every process."""
+        values: dict[str, Tensor] = {}
+        if steps:
+            if self.shared is None:
+                steps = gather_steps(steps, self.processes(even=True))
+            losses, scores = zip(*steps, strict=True)
+            with at_step(self):
+                values = self.values(torch.stack(losses), scores)
+        if self.guard.on_nonfinite == "skip":
+            values["train/skipped"] = torch.tensor(float(self.guard.skipped))
+        return values
 
     def _log_at(self, step: int, values: dict[str, Tensor]) -> None:
         plain = {name: value.item() for name, value in values.items()}
@@ -201,6 +240,8 @@ class StackedTraining(LightningModule):
             "gradient_clip_val": self.gradient_clip_val,
             "minibatches_per_step": self.minibatches_per_step,
             "compile": self.compile_mode,
+            "gather_scores": self.gather_scores,
+            "on_nonfinite": self.guard.on_nonfinite,
             "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
         }

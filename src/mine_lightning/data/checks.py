@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
 from torch import Tensor
 
-__all__ = ["Missing", "Pairs", "as_rows", "check_paired", "check_pairs", "narrow"]
+__all__ = ["Missing", "Pairs", "as_rows", "check_apart", "check_paired", "check_pairs", "narrow"]
 
 Missing = Literal["raise", "drop"]
 
@@ -166,6 +166,27 @@ def narrow(name: str, rows: Tensor) -> Tensor:
             f"got magnitudes up to {rows.abs().max().item():.3g}."
         )
     return rounded
+
+
+def check_apart(name: str, rows: Tensor, transformed: Tensor) -> None:
+    """Raise if a transform makes most of a column's different values equal, as an outlier does.
+
+    Args:
+        name: What to call the argument in the error.
+        rows: Shape ``(N, D)``; rows of more dimensions are not looked at.
+        transformed: Likewise.
+    """
+    if rows.ndim != 2 or rows.shape != transformed.shape:
+        return
+    distance = (transformed - transformed.mean(0)).abs()
+    for column in (distance.mean(0) < 0.1 * distance.square().mean(0).sqrt()).nonzero()[:, 0]:
+        before, after = (len(side[:, column].unique()) for side in (rows, transformed))
+        if after < before / 2:
+            raise ValueError(
+                f"Expected `{name}` to keep its values apart under its transform, got {after} of "
+                f"{before} in column {column}, whose largest magnitude is "
+                f"{rows[:, column].abs().max().item():.3g}: remove outliers, or use `RankToNormal`."
+            )
 
 
 def _parse(name: str, values: Any) -> _Rows:

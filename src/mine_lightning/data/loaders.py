@@ -123,6 +123,9 @@ class TrainingLoader(EpochLoader):
         rank: This process's place among ``world_size`` processes; each takes its own rows.
         world_size: Number of processes.
         stops: Optimizer steps after which a stack has to end.
+
+    Raises:
+        ValueError: If there are too few rows for a minibatch in each process.
     """
 
     def __init__(
@@ -138,6 +141,12 @@ class TrainingLoader(EpochLoader):
         stops: Stops | None = None,
     ) -> None:
         super().__init__(len(x) // (batch_size * world_size), seed, stack, stops)
+        if self.batches == 0:
+            raise ValueError(
+                f"Expected at least {batch_size * world_size} training rows for a minibatch of "
+                f"{batch_size} in each of {world_size} processes, got {len(x)}: give more rows or "
+                "a smaller `batch_size`."
+            )
         self.x, self.z, self.batch_size, self.marginal = x, z, batch_size, sampler
         self.rank, self.world_size = rank, world_size
 
@@ -227,17 +236,22 @@ class DrawLoader(EpochLoader):
 class EvaluationLoader:
     """All rows of a split once, in order, in large chunks, with the same partners every time.
 
-    Partners come from the whole split, not from the chunk. Several processes share the rows
-    without repeating any.
+    Partners come from the whole split, not from the chunk. Chunks differ in size by one row at
+    most. Several processes share the rows of each chunk without repeating any, so that the chunks,
+    and the pairs in them, do not depend on the number of processes.
 
     Args:
         x: Rows, shape ``(N, ...)``.
         z: Rows, shape ``(N, ...)``.
-        batch_size: Rows in a chunk.
+        batch_size: Largest number of rows in a chunk, of all processes together; a chunk of a
+            single row becomes part of another.
         sampler: Which rows are drawn apart.
         seed: Seed of the partners.
         rank: This process's place among ``world_size`` processes.
         world_size: Number of processes.
+
+    Raises:
+        ValueError: If a chunk has fewer rows than there are processes.
     """
 
     def __init__(
@@ -250,14 +264,22 @@ class EvaluationLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.x, self.z, self.batch_size = x, z, batch_size
+        self.x, self.z = x, z
         self.partners = sampler.fix(len(x), spawn_generator(seed))
-        self.rows = torch.arange(rank, len(x), world_size)
+        rows = torch.arange(len(x))
+        chunks = rows.tensor_split(max(1, min(math.ceil(len(x) / batch_size), len(x) // 2)))
+        if len(chunks[-1]) < world_size:
+            raise ValueError(
+                f"Expected at least {world_size} rows to evaluate at once in {world_size} "
+                f"processes, got {len(chunks[-1])} of {len(x)}: use fewer processes or a larger "
+                "`eval_batch_size`."
+            )
+        self.chunks = [chunk[rank::world_size] for chunk in chunks]
 
     def __len__(self) -> int:
-        return math.ceil(len(self.rows) / self.batch_size)
+        return len(self.chunks)
 
     def __iter__(self) -> Iterator[Batch]:
-        for rows in self.rows.split(self.batch_size):
+        for rows in self.chunks:
             apart = self.z[self.partners(rows)]
             yield {"joint": (self.x[rows], self.z[rows]), "marginal": apart}

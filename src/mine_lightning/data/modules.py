@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from mine_lightning.data.checks import narrow
+from mine_lightning.data.checks import check_apart, narrow
 from mine_lightning.data.distributions import Distribution, GaussianPairs
 from mine_lightning.data.loaders import (
     Batch,
@@ -48,7 +48,7 @@ class PairDataModule(LightningDataModule):
         marginal: How training minibatches draw pairs apart; :class:`Derangement` by default.
         eval_partners: Partners for each row in validation and test: more give a smaller
             standard error.
-        eval_batch_size: Rows in an evaluation chunk.
+        eval_batch_size: Largest number of rows in an evaluation chunk (of all processes).
         x_transform: Transform of x; :class:`~mine_lightning.Standardize` by default for
             floating point rows.
         z_transform: Transform of z, likewise.
@@ -116,6 +116,7 @@ class PairDataModule(LightningDataModule):
         """Load the rows once, split them and fit the transforms on the training rows."""
         if self._splits:
             return
+        self._agree()
         x, z = self.load()
         self._splits = self._split(len(x))
         train = self._splits["train"]
@@ -199,6 +200,11 @@ class PairDataModule(LightningDataModule):
             return placed(x, device), placed(z, device)
         return x, z
 
+    def _agree(self) -> None:
+        """Take over the seed of the first process: rows are shared by it."""
+        if self.trainer is not None:
+            self.seed = self.trainer.strategy.broadcast(self.seed)
+
     def _place(self) -> tuple[int, int]:
         """Return this process's rank and the number of processes."""
         if self.trainer is None:
@@ -254,6 +260,7 @@ class SyntheticDataModule(PairDataModule):
         if self.rows is not None:
             super().setup(stage)
         elif not self._splits:
+            self._agree()
             self._x, self._z = self.load()
             val, test = torch.arange(2 * self.eval_rows).split(self.eval_rows)
             self._splits = {"val": val, "test": test}
@@ -305,7 +312,9 @@ def _transformed(name: str, rows: Tensor, train: Tensor, transform: Transform | 
     """Fit the transform on the training rows, apply it to all and round them to float32."""
     if not rows.is_floating_point():
         return rows
-    return narrow(name, (transform or Standardize()).fit(rows[train])(rows))
+    transformed = narrow(name, (transform or Standardize()).fit(rows[train])(rows))
+    check_apart(name, rows, transformed)
+    return transformed
 
 
 def check_positive(name: str, value: int, least: int = 1) -> None:

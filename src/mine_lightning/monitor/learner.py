@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,11 +12,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mine_lightning.critics import ConcatCritic, Critic
+from mine_lightning.distributed import Processes
 from mine_lightning.encoders import ConvEncoder, Encoder
+from mine_lightning.finite import any_bad, weights
 from mine_lightning.metrics import _mutual_information_compute, _standard_error_compute
 from mine_lightning.monitor.isolation import isolated
 from mine_lightning.monitor.network import Batch, Network, Shape, pool
-from mine_lightning.monitor.processes import Processes
 from mine_lightning.objectives import MINE, Objective
 
 __all__ = ["Estimate", "MutualInformationLearner"]
@@ -37,8 +39,9 @@ class MutualInformationLearner:
 
     Inputs are brought to mean 0 and standard deviation 1 with running averages from before the
     update. The learner takes no random number from any global stream and leaves autograd, autocast
-    and inference modes as they are. On several processes all share one critic, one loss and one
-    estimate: scores are gathered, gradients summed.
+    and inference modes as they are. Several processes share one critic, one loss and one estimate,
+    those of a single process with the pairs of all of them; only replayed rows are each process's
+    own.
 
     Args:
         critic: Statistics network ``critic(x, z) -> scores``; by default
@@ -104,6 +107,7 @@ class MutualInformationLearner:
         self._network: Network | None = None
         self._saved: dict[str, Any] = {}
         self._updates = 0
+        self._warned = False
 
     def update(self, x: Tensor | None, z: Tensor | None) -> bool:
         """Score new pairs, then train on them.
@@ -115,15 +119,16 @@ class MutualInformationLearner:
             z: Samples, shape ``(N, ...)``, or None likewise.
 
         Returns:
-            Whether there were pairs on any process. Less than two rows, or rows that are not
-            finite, count as none.
+            Whether there were pairs on any process to learn from. Less than two rows count as none.
+            Rows that are not finite, and those on which the scores or the training step are not,
+            change nothing and raise a warning, once.
 
         Raises:
             ValueError: If x and z have different numbers of rows, their shapes change, or the
                 critic does not return one score for each pair.
         """
         processes = Processes()
-        seed = (self.seed * 1_000_003 + self._updates * 1_009 + processes.rank) % 2**63
+        seed = (self.seed * 1_000_003 + self._updates * 1_009) % 2**63
         with isolated(seed):
             x, z = self._usable(x, z)
             rows = processes.rows(0 if x is None else len(x))
@@ -131,11 +136,10 @@ class MutualInformationLearner:
                 return False
             if self._network is None:
                 self._network = self._build(x, z, processes)
-            partners = min(self.partners, min(count for count in rows if count) - 1)
+            partners = min(self.partners, sum(rows) - 1)
             batch = Batch(*self._network.cast(x, z), rows, partners)
-            self._learn(self._network, batch, processes, torch.Generator().manual_seed(seed))
             self._updates += 1
-        return True
+            return self._learn(self._network, batch, processes, torch.Generator().manual_seed(seed))
 
     def compute(self) -> Estimate:
         """Return the estimate from the latest ``window`` updates; nan before the first."""
@@ -165,7 +169,7 @@ class MutualInformationLearner:
         self._updates = state.get("updates", 0)
 
     def _usable(self, x: Tensor | None, z: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """Return pairs in float32, without graph and in the critic's layout, or None."""
+        """Return pairs without graph and in the critic's layout, or None."""
         if x is None or z is None:
             return None, None
         if x.ndim == 0 or z.ndim == 0 or len(x) != len(z):
@@ -174,12 +178,16 @@ class MutualInformationLearner:
                 f"got {tuple(x.shape)} and {tuple(z.shape)}."
             )
         x, z = self._laid_out(x, "x"), self._laid_out(z, "z")
-        finite = bool(x.isfinite().all() & z.isfinite().all())
-        return (x, z) if len(x) >= 2 and finite else (None, None)
+        if len(x) < 2:
+            return None, None
+        if not bool(x.isfinite().all() & z.isfinite().all()):
+            self._warn("Left out pairs with values that are NaN or infinite.")
+            return None, None
+        return x, z
 
     def _laid_out(self, rows: Tensor, which: str) -> Tensor:
-        """Return rows in float32: images as they are if there is an encoder, or else flat."""
-        rows = rows.detach().to(torch.float32)
+        """Return rows in float32 or wider: images as they are if there is an encoder, or flat."""
+        rows = rows.detach().to(torch.promote_types(rows.dtype, torch.float32))
         rows = rows.clone() if rows.is_inference() else rows
         if self.critic is None:
             flat = rows.ndim != 4
@@ -218,8 +226,9 @@ class MutualInformationLearner:
 
     def _learn(
         self, network: Network, fresh: Batch, processes: Processes, generator: torch.Generator
-    ) -> None:
+    ) -> bool:
         """Score, then train: without replay the first step shares its scores with the estimate."""
+        restore = network.snapshot()
         if network.window.pushed == 0:
             network.observe(fresh, processes)
         scores = network.scores(fresh, processes, generator)
@@ -231,6 +240,21 @@ class MutualInformationLearner:
             network.train(scores, processes, self.gradient_clip_val)
         network.observe(fresh, processes)
         network.remember(fresh, self.replay)
+        numbers = [network.window.sums.clamp(min=0), *weights(network.optimizer)]  # -inf: no rows
+        if bad := any_bad(numbers, processes):
+            restore()
+            self._warn(
+                "Left out pairs on which the critic's scores or its training step are not finite: "
+                "the estimate is that of the pairs before. Scale x and z, or lower the learning "
+                "rate."
+            )
+        return not bad
+
+    def _warn(self, message: str) -> None:
+        """Warn, once."""
+        if not self._warned:
+            warnings.warn(message, stacklevel=2)
+        self._warned = True
 
 
 def check_at_least(name: str, value: int, least: int) -> None:

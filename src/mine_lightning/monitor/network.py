@@ -11,13 +11,15 @@ from torch.optim import Optimizer
 
 from mine_lightning.critics import score_pairs
 from mine_lightning.data.samplers import Partners
+from mine_lightning.distributed import Processes
+from mine_lightning.finite import Snapshot
 from mine_lightning.metrics import Pooled, _mutual_information_update, widest
-from mine_lightning.monitor.processes import Processes
 from mine_lightning.objectives import Objective
 
 __all__ = ["Batch", "Network", "RunningStandardize", "Shape", "Window", "pool"]
 
 Shape = tuple[int, ...]
+FAR = 5.0  # standard deviations
 
 
 class Batch(NamedTuple):
@@ -32,39 +34,62 @@ class Batch(NamedTuple):
 class RunningStandardize(nn.Module):
     r"""Bring every feature to mean 0 and standard deviation 1 by averages over recent batches.
 
-    The map is invertible, so mutual information does not change. A feature's variance is taken as
-    at least 1 % of the mean variance of all: a pixel that hardly varies is not blown up.
+    Beyond 5 standard deviations u the map is logarithmic, :math:`5 + \ln(1 + |u| - 5)`, and in the
+    averages nothing counts as further off than 10: one outlier upsets neither the scores nor the
+    scale. The map is invertible, so mutual information does not change. A feature's variance is
+    taken as at least 1 % of the mean variance of all: a pixel that hardly varies is not blown up.
 
     Args:
         shape: Shape of a row.
         rate: Weight of a new batch in the averages, once there have been ``1 / rate`` batches.
+        dtype: Type of the averages: squares of float32 numbers overflow in float32.
     """
 
     mean: Tensor
-    square: Tensor
+    variance: Tensor
     batches: Tensor
 
-    def __init__(self, shape: Shape, rate: float = 0.01) -> None:
+    def __init__(
+        self, shape: Shape, rate: float = 0.01, dtype: torch.dtype = torch.float64
+    ) -> None:
         super().__init__()
         self.rate = rate
-        self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("square", torch.ones(shape))
+        self.register_buffer("mean", torch.zeros(shape, dtype=dtype))
+        self.register_buffer("variance", torch.ones(shape, dtype=dtype))
         self.register_buffer("batches", torch.tensor(0))
 
     def forward(self, rows: Tensor) -> Tensor:
-        variance = (self.square - self.mean.square()).clamp(min=0)
-        floor = 0.01 * variance.mean() + 1e-12
-        return (rows - self.mean) * torch.rsqrt(torch.maximum(variance, floor))
+        """Return the rows in float32."""
+        floor = (0.01 * self.variance.mean()).clamp(min=torch.finfo(self.mean.dtype).tiny)
+        scaled = (rows - self.mean) * torch.rsqrt(torch.maximum(self.variance, floor))
+        size = scaled.abs()
+        far = scaled.sign() * (FAR + torch.log1p((size - FAR).clamp(min=0)))
+        return torch.where(size > FAR, far, scaled).float()
 
     @torch.no_grad()
     def update(self, rows: Tensor, count: int, processes: Processes) -> None:
-        """Move the averages towards a batch with ``count`` rows on all processes."""
+        r"""Move the averages towards a batch with ``count`` rows on all processes.
+
+        Moments are taken around the mean so far, m, where they do not cancel:
+
+        .. math::
+            v \leftarrow (1 - w) v + w \overline{(x - m)^2} - w^2 \overline{(x - m)}^2, \qquad
+            m \leftarrow m + w \overline{(x - m)}
+        """
+        rows = rows.to(self.mean.dtype)
+        center, known = self.mean, self.batches > 0
+        if not known:
+            center = rows.sum(0) / count
+            processes.sum_([center])
+        limit = torch.where(known & (self.variance > 0), 2 * FAR * self.variance.sqrt(), math.inf)
+        offsets = (rows - center).clamp(-limit, limit)
+        first, second = offsets.sum(0) / count, offsets.square().sum(0) / count
+        processes.sum_([first, second])
         self.batches += 1
-        sums = (rows.sum(0) / count, rows.square().sum(0) / count)
-        processes.sum_(sums)
-        weight = torch.clamp(1 / self.batches, min=self.rate)
-        self.mean.lerp_(sums[0], weight)
-        self.square.lerp_(sums[1], weight)
+        weight = torch.clamp(1 / self.batches, min=self.rate).to(self.mean.dtype)
+        variance = self.variance.lerp(second, weight) - (weight * first).square()
+        self.variance.copy_(variance.clamp(min=0))
+        self.mean.copy_(center + weight * first)
 
 
 class Window:
@@ -111,8 +136,11 @@ class Network:
     ) -> None:
         self.critic, self.objective = critic, objective
         self.x_shape, self.z_shape, self.device = x_shape, z_shape, device
-        self.x_scale, self.z_scale = RunningStandardize(x_shape), RunningStandardize(z_shape)
-        self.parts = nn.ModuleList([critic, objective, self.x_scale, self.z_scale]).float().train()
+        self.x_scale, self.z_scale = (
+            RunningStandardize(shape, dtype=widest(device)) for shape in (x_shape, z_shape)
+        )
+        parts = [critic.float(), objective.float(), self.x_scale, self.z_scale]
+        self.parts = nn.ModuleList(parts).train()
         score_pairs(critic, torch.zeros(2, 1, *x_shape), torch.zeros(2, 1, *z_shape))
         self.parts.to(device)
         self.parameters = [p for p in self.parts.parameters() if p.requires_grad]
@@ -159,14 +187,32 @@ class Network:
         return x, z
 
     def scores(self, batch: Batch, processes: Processes, generator: torch.Generator) -> Tensor:
-        """Score every row's own pair and its partners, ``(N, 1 + K)`` over all processes."""
+        """Score every row's own pair and its partners, ``(N, 1 + K)`` over all processes.
+
+        Partners come from the rows of all processes.
+        """
         x, z = self.x_scale(batch.x), self.z_scale(batch.z)
-        if len(x) < 2:
+        everyone = processes.gather(z, batch.rows)
+        rows = torch.arange(len(everyone))
+        mine = rows.split(batch.rows)[processes.rank]
+        apart = Partners(batch.partners).partners(rows, len(rows), generator)[mine]
+        if len(x) == 0:
             own = x.new_zeros(0, 1 + batch.partners)
         else:
-            apart = Partners(batch.partners)(z, generator)
-            own = score_pairs(self.critic, x.unsqueeze(1), torch.cat((z.unsqueeze(1), apart), 1))
+            candidates = torch.cat((z.unsqueeze(1), everyone[apart]), dim=1)
+            own = score_pairs(self.critic, x.unsqueeze(1), candidates)
         return processes.gather(own, batch.rows)
+
+    def snapshot(self) -> Callable[[], None]:
+        """Return a function that puts everything back as it is now."""
+        tensors = [*self.parts.buffers(), self.window.sums]
+        kept, pushed, recent = Snapshot(tensors, self.optimizer), self.window.pushed, self.recent
+
+        def restore() -> None:
+            kept.restore()
+            self.window.pushed, self.recent = pushed, recent
+
+        return restore
 
     def push(self, scores: Tensor) -> None:
         """Add the scores of a batch to the window."""
@@ -180,18 +226,17 @@ class Network:
         if loss.requires_grad:
             loss.backward()
         if processes.count > 1:
-            self._sum_gradients(processes)
+            self._average_gradients(processes)
         if gradient_clip_val is not None:
             nn.utils.clip_grad_norm_(self.parameters, gradient_clip_val)
         self.optimizer.step()
 
-    def _sum_gradients(self, processes: Processes) -> None:
-        """Sum the critic's gradients; the objective's are those of all scores already."""
-        own = [p for p in self.critic.parameters() if p.requires_grad]
-        for parameter in own:
+    def _average_gradients(self, processes: Processes) -> None:
+        """Average the gradients over the processes, as DistributedDataParallel does."""
+        for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        processes.sum_([p.grad for p in own if p.grad is not None])
+        processes.mean_([p.grad for p in self.parameters if p.grad is not None])
 
     def observe(self, batch: Batch, processes: Processes) -> None:
         """Let the running averages see a batch."""

@@ -2,11 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from mine_lightning.config import Configurable
 from mine_lightning.functional import check_scores, log_mean_exp
@@ -19,7 +20,8 @@ Kind = Literal["lower bound", "upper bound", "neither"]
 class Objective(Configurable, nn.Module):
     """Base of all objectives: a loss to minimise and an estimate in nats.
 
-    Subclasses implement ``loss``, ``terms`` and ``value``.
+    Subclasses implement ``loss``, ``terms`` and ``value``. Moving averages and learnt numbers stay
+    in float32 where a module is brought to half precision, whose steps are too coarse for them.
 
     Attributes:
         kind: Whether the estimate is, in expectation over enough rows, a lower bound, an upper
@@ -123,6 +125,14 @@ class Objective(Configurable, nn.Module):
                 f"gradients, or use an objective without such exponentials (MINE, InfoNCE, SMILE)."
             )
         return value
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def not_to_half(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            half = moved.dtype in (torch.float16, torch.bfloat16)
+            return tensor.to(moved.device, torch.float32) if half else moved
+
+        return super()._apply(not_to_half, recurse)
 
     def log_ratio(self, scores: Tensor) -> Tensor:
         r"""Return the log density ratio :math:`\ln p(x, z) / p(x) p(z)` up to a constant."""
