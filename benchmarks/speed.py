@@ -1,34 +1,50 @@
-"""Optimizer steps per second of ``Trainer.fit``, beside a plain loop and the usual Lightning code.
+"""Optimizer steps per second of ``Trainer.fit``, beside loops that people write and other packages.
 
 Batches of 256 rows of 5 + 5 dimensions out of 10,000, hidden layers of 64 and 64, the
-Donsker-Varadhan bound with one shuffled partner, Adam. Ours runs with the default settings, with
-progress bar and TensorBoard on. The loops take turns; the figure is the median over the turns.
+Donsker-Varadhan bound with one shuffled partner, Adam. Ours runs at the default settings, with
+progress bar and TensorBoard on; an ensemble counts a step for each member. All take turns in one
+process; the figure is the median over the turns, and ratios are medians of the turns' own ratios.
 
+    pip install torch-mist benchmark-mi    # peers, each is left out where it is not installed
     python benchmarks/speed.py
+    python benchmarks/speed.py --scaling   # cost against batch size, dimension, width, E and N
+    python benchmarks/speed.py --soak      # memory over 200,000 steps
 """
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import json
 import logging
+import resource
 import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from mine_lightning import DonskerVaradhan, MutualInformationEstimator, TensorDataModule
+from mine_lightning import (
+    ConcatCritic,
+    DonskerVaradhan,
+    MutualInformationEnsemble,
+    MutualInformationEstimator,
+    TensorDataModule,
+)
 from mine_lightning.functional import donsker_varadhan
 
-ROWS, DIMS, BATCH, HIDDEN = 10_000, 5, 256, 64
+ROWS, DIMS, BATCH, HIDDEN, MEMBERS = 10_000, 5, 256, 64, 5
+RESULTS = Path(__file__).resolve().parent / "results"
+Loop = Callable[[int, Tensor, Tensor], None]
 
 
 class Network(nn.Module):
@@ -45,7 +61,7 @@ class Network(nn.Module):
         )
 
     def loss(self, x: Tensor, z: Tensor) -> Tensor:
-        apart = z[torch.randperm(len(z))]
+        apart = z[torch.randperm(len(z), device=z.device)]
         pairs = torch.cat((torch.cat((x, z), 1), torch.cat((x, apart), 1)))
         return -donsker_varadhan(*self.layers(pairs).squeeze(-1).chunk(2))
 
@@ -66,35 +82,37 @@ class Usual(LightningModule):
         return torch.optim.Adam(self.parameters())
 
 
-def trainer(steps: int, folder: str) -> Trainer:
-    return Trainer(
-        max_steps=steps,
-        max_epochs=-1,
-        logger=TensorBoardLogger(folder),
-        limit_val_batches=0,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        accelerator="cpu",
-    )
+def fit(model: LightningModule, data: Any, steps: int, *callbacks: Callback) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            max_steps=steps,
+            max_epochs=-1,
+            logger=TensorBoardLogger(folder),
+            limit_val_batches=0,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            callbacks=list(callbacks),
+        )
+        trainer.fit(model, data)
 
 
-def ours(steps: int, x: Tensor, z: Tensor, folder: str) -> None:
-    data = TensorDataModule(x, z, val_fraction=0.01, test_fraction=0.01)
-    model = MutualInformationEstimator(objective=DonskerVaradhan())
-    trainer(steps, folder).fit(model, data)
+def ours(steps: int, x: Tensor, z: Tensor, batch: int = BATCH, **kwargs: Any) -> None:
+    data = TensorDataModule(x, z, val_fraction=0.01, test_fraction=0.01, batch_size=batch)
+    settings: dict[str, Any] = {"compile": False, **kwargs}
+    kind = MutualInformationEnsemble if "members" in settings else MutualInformationEstimator
+    fit(kind(objective=DonskerVaradhan(), **settings), data, steps)
 
 
-def usual(steps: int, x: Tensor, z: Tensor, folder: str) -> None:
-    loader = DataLoader(TensorDataset(x, z), BATCH, shuffle=True, drop_last=True)
-    trainer(steps, folder).fit(Usual(), loader)
+def usual(steps: int, x: Tensor, z: Tensor) -> None:
+    fit(Usual(), DataLoader(TensorDataset(x, z), BATCH, shuffle=True, drop_last=True), steps)
 
 
-def plain(steps: int, x: Tensor, z: Tensor, folder: str) -> None:
-    network = Network()
+def plain(steps: int, x: Tensor, z: Tensor) -> None:
+    network = Network().to(x.device)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     taken = 0
     while taken < steps:
-        for rows in torch.randperm(ROWS).split(BATCH)[: steps - taken]:
+        for rows in torch.randperm(len(x), device=x.device).split(BATCH)[: steps - taken]:
             loss = network.loss(x[rows], z[rows])
             optimizer.zero_grad()
             loss.backward()
@@ -102,41 +120,168 @@ def plain(steps: int, x: Tensor, z: Tensor, folder: str) -> None:
             taken += 1
 
 
-def steps_per_second(loop: Callable[..., None], steps: int, folder: str) -> float:
-    """Time a whole run less a short one, so that starting up does not count."""
+def torch_mist(steps: int, x: Tensor, z: Tensor) -> None:
+    from torch_mist.estimators import mine
+    from torch_mist.train import train_mi_estimator
+
+    estimator = mine(x_dim=DIMS, y_dim=DIMS, hidden_dims=[HIDDEN, HIDDEN], neg_samples=1)
+    train_mi_estimator(
+        estimator, train_data=(x, z), max_iterations=steps, batch_size=BATCH, verbose=False
+    )
+
+
+def benchmark_mi(steps: int, x: Tensor, z: Tensor) -> None:
+    from bmi.estimators.neural import MINEEstimator
+
+    estimator = MINEEstimator(
+        batch_size=BATCH,
+        max_n_steps=steps,
+        hidden_layers=(HIDDEN, HIDDEN),
+        test_every_n_steps=10 * steps,
+        train_test_split=None,
+        verbose=False,
+    )
+    estimator.estimate(x.numpy(), z.numpy())
+
+
+LOOPS: dict[str, tuple[Loop, int]] = {
+    "ours": (ours, 1),
+    "plain loop": (plain, 1),
+    "usual Lightning": (usual, 1),
+    "ours, compiled": (partial(ours, compile=True), 1),
+    "ours, ensemble": (partial(ours, members=MEMBERS), MEMBERS),
+    "ours, ensemble, compiled": (partial(ours, members=MEMBERS, compile=True), MEMBERS),
+    "torch-mist": (torch_mist, 1),
+    "benchmark-mi": (benchmark_mi, 1),
+}
+PEERS = {"torch-mist": "torch_mist", "benchmark-mi": "bmi"}
+
+
+def sample(rows: int = ROWS, dims: int = DIMS) -> tuple[Tensor, Tensor]:
     torch.manual_seed(0)
-    x, noise = torch.randn(2, ROWS, DIMS)
-    z = 0.5 * x + noise
-    start = time.perf_counter()
-    loop(steps // 10, x, z, folder)
-    middle = time.perf_counter()
-    loop(steps + steps // 10, x, z, folder)
-    return steps / (time.perf_counter() - middle - (middle - start))
+    x, noise = torch.randn(2, rows, dims)
+    return x, 0.5 * x + noise
+
+
+def seconds(loop: Loop, steps: int, x: Tensor, z: Tensor) -> float:
+    """Time a step: a long run less a short one, so that starting up does not count."""
+    times = []
+    for count in (steps // 5, steps + steps // 5):
+        start = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):  # the progress bars
+            loop(count, x, z)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return (times[1] - times[0]) / steps
+
+
+def compare(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Let all loops take turns; a first, untimed turn compiles and warms up."""
+    missing = {name for name, module in PEERS.items() if importlib.util.find_spec(module) is None}
+    loops = {name: loop for name, loop in LOOPS.items() if name not in missing}
+    x, z = sample()
+    for loop, _ in loops.values():
+        seconds(loop, 50, x, z)
+    turns: dict[str, list[float]] = {name: [] for name in loops}
+    for _ in range(args.turns):
+        for name, (loop, members) in loops.items():
+            turns[name].append(seconds(loop, args.steps, x, z) / members)
+    rows = []
+    for name, taken in turns.items():
+        row = {"loop": name, "critic_steps_per_s": 1 / statistics.median(taken)}
+        for other in ("plain loop", "usual Lightning", "ours"):
+            ratios = [b / a for a, b in zip(taken, turns[other], strict=True)]
+            row[f"times {other}"] = statistics.median(ratios)
+        rows.append(row)
+    return rows
+
+
+SCALED = {
+    "batch size": [("batch", size) for size in (64, 256, 1024, 4096)],
+    "dimension": [("dims", dims) for dims in (1, 5, 20, 100)],
+    "width": [("width", width) for width in (16, 64, 256)],
+    "members": [("members", members) for members in (2, 5, 10, 20)],
+    "rows": [("rows", rows) for rows in (5_000, 50_000, 500_000)],
+}
+
+
+def scaling(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the cost of a step against one size at a time."""
+    rows = []
+    for name, sizes in SCALED.items():
+        for key, size in sizes:
+            x, z = sample(**({key: size} if key in ("rows", "dims") else {"rows": 20_000}))
+            kwargs = {
+                "batch": {"batch": size},
+                "width": {"critic": ConcatCritic((size, size))},
+                "members": {"members": size},
+            }.get(key, {})
+            taken = [seconds(partial(ours, **kwargs), args.steps // 5, x, z) for _ in range(3)]
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            rows.append(
+                {
+                    "against": name,
+                    "size": size,
+                    "microseconds": 1e6 * statistics.median(taken),
+                    "peak_mb": peak,
+                }
+            )
+    return rows
+
+
+class Memory(Callback):
+    """Resident memory in MB every so many steps."""
+
+    def __init__(self, every: int) -> None:
+        self.every, self.seen = every, []
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        if trainer.global_step >= self.every * (len(self.seen) + 1):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            size = pages * resource.getpagesize() / 2**20
+            self.seen.append({"step": trainer.global_step, "resident_mb": size})
+
+
+def soak(args: argparse.Namespace) -> list[dict[str, Any]]:
+    memory = Memory(20_000)
+    data = TensorDataModule(*sample(), val_fraction=0.01, test_fraction=0.01)
+    model = MutualInformationEstimator(objective=DonskerVaradhan(), compile=False)
+    with contextlib.redirect_stdout(io.StringIO()):
+        fit(model, data, 200_000, memory)
+    return memory.seen
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    names = list(rows[0])
+    print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
+    for row in rows:
+        cells = (f"{v:.2f}" if isinstance(v, float) and v < 20 else v for v in row.values())
+        print("| " + " | ".join(f"{v:.0f}" if isinstance(v, float) else str(v) for v in cells), "|")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/speed.json"))
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    parser.add_argument("--loops", nargs="+", choices=LOOPS, help="only these")
+    parser.add_argument("--scaling", action="store_true")
+    parser.add_argument("--soak", action="store_true")
     args = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    speeds: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(args.turns):
-            for loop in (ours, plain, usual):
-                with contextlib.redirect_stdout(io.StringIO()):  # the progress bars
-                    speed = steps_per_second(loop, args.steps, folder)
-                speeds.setdefault(loop.__name__, []).append(speed)
-    medians = {name: statistics.median(values) for name, values in speeds.items()}
-    for name, speed in medians.items():
-        print(
-            f"{name:6s} {speed:8.0f} steps/s   ours is {medians['ours'] / speed:5.2f} times as fast"
-        )
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(medians, indent=2) + "\n")
+    torch.set_num_threads(args.threads)
+    if args.loops:
+        for name in set(LOOPS) - {*args.loops, "plain loop", "usual Lightning", "ours"}:
+            del LOOPS[name]
+    kind = "scaling" if args.scaling else "soak" if args.soak else "speed"
+    rows = {"scaling": scaling, "soak": soak, "speed": compare}[kind](args)
+    show(rows)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{kind}.json").write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":
