@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from mine_lightning import MutualInformationEstimate, estimate_mutual_information
-from mine_lightning.data import GaussianPairs, beyond_normal_tasks
+from mine_lightning.data import GaussianPairs, TableDataModule, beyond_normal_tasks
 from mine_lightning.estimate import as_labels, default_epochs
 
 QUICK = {"progress_bar": False, "max_epochs": 4}
@@ -165,6 +165,16 @@ def test_any_trainer_serves(tmp_path) -> None:
     assert estimate_mutual_information(x, z, trainer=trainer).nats == result.nats
     with pytest.raises(ValueError, match="Expected either `trainer` or arguments for one"):
         estimate_mutual_information(x, z, trainer=trainer, max_epochs=3)
+
+
+def test_rows_of_a_table_module_give_the_same_number(tmp_path) -> None:
+    x, z = (side[:, 0].numpy() for side in pairs(100))
+    frame = pd.DataFrame({"x": x, "kind": np.where(z > 0, "high", "low")})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    data = TableDataModule(tmp_path / "rows.csv", x=["x"], z=["kind"])
+    result = estimate_mutual_information(*data.load(), **QUICK)
+    expected = estimate_mutual_information(x, frame["kind"], **QUICK)
+    assert result.nats == pytest.approx(expected.nats, abs=1e-6)
 
 
 @pytest.mark.parametrize(

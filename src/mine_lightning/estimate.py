@@ -59,6 +59,10 @@ def estimate_mutual_information(
     Where a variable takes few values, such as a label, scores are normalised over all of them:
     the value is the entropy of the label less the cross-entropy of a classifier.
 
+    The rows of a DataModule of pairs are estimated by
+    ``estimate_mutual_information(*data.load())``, say of a
+    :class:`~mine_lightning.data.tables.TableDataModule`.
+
     Nothing depends on the units of the columns, and the same input and seed give the same number
     on the same machine.
 
