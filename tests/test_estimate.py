@@ -131,6 +131,13 @@ def test_few_integers_are_labels_and_many_are_numbers() -> None:
     assert as_labels(frame) is frame
 
 
+def test_atoms_are_named_by_column_and_side() -> None:
+    rain = np.random.default_rng(0).uniform(-1, 1, size=(2, 200)).clip(min=0)
+    result = estimate_mutual_information(rain[0], rain[1], **QUICK)
+    assert "0 of x (" in result.diagnostics["repeated_values"]
+    assert "0 of z (" in result.diagnostics["repeated_values"]
+
+
 def test_rows_with_missing_values_are_dropped_on_request() -> None:
     x, z = (v.numpy().copy() for v in pairs(200))
     x[3] = np.nan

@@ -203,8 +203,12 @@ def _result(
 
 
 def _evidence(pairs: Pairs, model: CrossFitEstimator, readings: Readings) -> Evidence:
-    sides = ((pairs.x, pairs.x_columns), (pairs.z, pairs.z_columns))
-    x_repeated, z_repeated = (repeated_values(*side) for side in sides)
+    sides = {"x": (pairs.x, pairs.x_columns), "z": (pairs.z, pairs.z_columns)}
+    repeated = {
+        f"{column} of {side}": share
+        for side, (rows, columns) in sides.items()
+        for column, share in repeated_values(rows, columns).items()
+    }
     return Evidence(
         nats=readings.nats,
         standard_error=readings.standard_error,
@@ -217,7 +221,7 @@ def _evidence(pairs: Pairs, model: CrossFitEstimator, readings: Readings) -> Evi
         epochs=len(model.learning_curve) - 1,
         best_epoch=model.best_epoch.cpu(),
         stopped=bool(model.done.all()),
-        repeated=x_repeated | z_repeated,
+        repeated=repeated,
     )
 
 
