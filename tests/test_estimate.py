@@ -41,7 +41,7 @@ def test_the_result_is_complete(result: MutualInformationEstimate) -> None:
     assert result.lower_bound < result.in_sample
     assert result.seconds > 0
     assert result.diagnostics == {}
-    assert result.settings["max_epochs"] == 80
+    assert result.settings["max_epochs"] == 240
     assert set(result.versions) == {"mine-lightning", "torch", "lightning"}
 
 

@@ -35,20 +35,16 @@ def test_a_column_that_oscillates_is_found_among_others() -> None:
     assert found["waves"] >= 1
 
 
-def test_dependence_whatever_the_sign_is_found() -> None:
-    x, z = noise(4), noise(4, seed=1)
-    side = torch.where(noise(1, seed=2) > 0, 1.0, -1.0)
-    found = kinds(x, 0.7 * side * x + 0.7 * z)
-    assert found["modulated"] == 0
-    assert found["products"] >= 4
+def test_oscillations_are_left_out_where_straight_functions_say_more() -> None:
+    x, z = noise(8), noise(3, seed=1)
+    assert kinds(x, x[:, :3] + 0.5 * z) == {"modulated": 3}
 
 
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
-        (1, {"modulated": 1, "waves": 8, "products": 1}),
-        (14, {"modulated": 28, "waves": 112, "products": 105}),
-        (20, {"modulated": 40, "waves": 160}),
+        (1, {"modulated": 1, "waves": 6}),
+        (20, {"modulated": 40, "waves": 120}),
         (26, {"modulated": 52}),
     ],
 )
@@ -59,4 +55,4 @@ def test_functions_are_left_out_where_they_are_many(columns: int, expected: dict
 
 
 def test_independent_sides_show_nothing() -> None:
-    assert set(kinds(noise(4), noise(4, seed=1)).values()) == {0}
+    assert kinds(noise(4), noise(4, seed=1)) == {"modulated": 0}

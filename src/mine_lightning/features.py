@@ -1,4 +1,4 @@
-"""What a critic is shown of one side: normal scores, radii, cosines of the ranks, products."""
+"""What a critic is shown of one side: normal scores, radii, and cosines of the ranks."""
 
 import math
 from typing import NamedTuple
@@ -23,15 +23,12 @@ class Described(NamedTuple):
         coordinates: The transformed, standardised columns u, shape ``(M, D)``, float64.
         inputs: What a network is shown, shape ``(M, F)``, float32.
         functions: Functions of u, float64, whose correlations with those of the other side show
-            dependence of different kinds:
+            dependence of two kinds:
 
             * ``modulated``: u beside u times the normal score of the first radius, for dependence
               that turns with the distance from the centre. One column has no radius: u alone.
-            * ``waves``: :math:`\\cos(\\pi k \\Phi(u_j))`, k = 1, ..., 8, for single columns that
-              depend in any way, among others that do not.
-            * ``products``: :math:`u_i u_j`, for dependence whatever the signs.
-
-            The last two are left out where the training rows are too few for so many.
+            * ``waves``: :math:`\\cos(\\pi k \\Phi(u_j))`, k = 3, ..., 8, for single columns that
+              oscillate among others that do not; none where they are too many for the rows.
     """
 
     coordinates: Tensor
@@ -79,16 +76,14 @@ class Features:
         rows = rows.double()
         u = self.standardize(self.transform(rows).flatten(1))
         if u.shape[1] == 1:
-            inputs = torch.cat([u, (u * u - 1) / math.sqrt(2), _waves(u)[:, 1:]], dim=1)
+            inputs = torch.cat([u, (u * u - 1) / math.sqrt(2), _waves(u)], dim=1)
             modulated = u
         else:
             radii = self.radii(self._radii(rows.flatten(1), u))
             inputs, modulated = torch.cat([u, radii], 1), torch.cat([u, u * radii[:, :1]], 1)
         functions = {"modulated": modulated}
         if COSINES * u.shape[1] <= self.most:
-            functions["waves"] = _waves(u)
-        if u.shape[1] ** 2 <= self.most:
-            functions["products"] = _products(u)
+            functions["waves"] = _waves(u)[:, u.shape[1] :]
         return Described(u, inputs.clamp(-LARGEST, LARGEST).float(), functions)
 
     def _radii(self, values: Tensor, coordinates: Tensor) -> Tensor:
@@ -97,13 +92,9 @@ class Features:
 
 
 def _waves(u: Tensor) -> Tensor:
+    """Return cosines of the ranks, k = 2, ..., 8, those of all columns for each k in turn."""
     phase = math.pi * torch.special.ndtr(u)
-    return torch.cat([torch.cos(k * phase) for k in range(1, COSINES + 1)], dim=1)
-
-
-def _products(u: Tensor) -> Tensor:
-    i, j = torch.triu_indices(u.shape[1], u.shape[1])
-    return u[:, i] * u[:, j]
+    return torch.cat([torch.cos(k * phase) for k in range(2, COSINES + 1)], dim=1)
 
 
 _QUARTILES = torch.tensor([0.25, 0.5, 0.75])

@@ -23,6 +23,7 @@ __all__ = ["CrossFitDataModule", "FoldView", "Folds", "Levels", "padded", "split
 
 PAIRS_AT_ONCE = 4096
 MOST_LEVELS = 50
+LEAST_WAVE = 0.3  # correlation of oscillations that are shown to the network
 LARGE_SHARE = 0.4  # of ln N, from which on a Gaussian fit counts as large
 
 
@@ -138,6 +139,7 @@ class FoldView:
             for kind, f in a.functions.items()
             if not one and (g := b.functions.get(kind)) is not None
         }
+        self._drop_waves()
         self.on_values = False
         scores = a.coordinates[train], b.coordinates[train]
         self.pairs = canonical_pairs(*scores)
@@ -146,6 +148,14 @@ class FoldView:
         elif (fit := self._mean(*scores)) > LARGE_SHARE * math.log(len(train)):
             self._try_values(self.x_scale(_flat(x[train])), self.z_scale(_flat(z[train])), fit)
         return self
+
+    def _drop_waves(self) -> None:
+        """Keep oscillations only where they say more than what does not oscillate."""
+        if "waves" not in self.directions:
+            return
+        waves, rest = self.directions["waves"], self.directions["modulated"]
+        if waves.strength < max(LEAST_WAVE, rest.strength):
+            del self.directions["waves"]
 
     def _try_values(self, x: Tensor, z: Tensor, fit: float) -> None:
         """Use the values where they say more: ranks lose resolution at large dependence."""
