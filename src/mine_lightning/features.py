@@ -27,8 +27,8 @@ class Described(NamedTuple):
 
             * ``modulated``: u beside u times the normal score of the first radius, for dependence
               that turns with the distance from the centre. One column has no radius: u alone.
-            * ``waves``: :math:`\\cos(\\pi k \\Phi(u_j))`, k = 3, ..., 8, for single columns that
-              oscillate among others that do not; none where they are too many for the rows.
+            * ``waves``: u beside :math:`\\cos(\\pi k \\Phi(u_j))`, k = 3, ..., 8, for columns that
+              oscillate among others that do not; left out where they are too many for the rows.
     """
 
     coordinates: Tensor
@@ -83,7 +83,7 @@ class Features:
             inputs, modulated = torch.cat([u, radii], 1), torch.cat([u, u * radii[:, :1]], 1)
         functions = {"modulated": modulated}
         if COSINES * u.shape[1] <= self.most:
-            functions["waves"] = _waves(u)[:, u.shape[1] :]
+            functions["waves"] = torch.cat([u, _waves(u)[:, u.shape[1] :]], dim=1)
         return Described(u, inputs.clamp(-LARGEST, LARGEST).float(), functions)
 
     def _radii(self, values: Tensor, coordinates: Tensor) -> Tensor:

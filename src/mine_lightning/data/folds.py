@@ -23,7 +23,7 @@ __all__ = ["CrossFitDataModule", "FoldView", "Folds", "Levels", "padded", "split
 
 PAIRS_AT_ONCE = 4096
 MOST_LEVELS = 50
-LEAST_WAVE = 0.3  # correlation of oscillations that are shown to the network
+LEAST_GAIN = 0.3  # of correlation, by oscillations that are shown to the network
 LARGE_SHARE = 0.4  # of ln N, from which on a Gaussian fit counts as large
 
 
@@ -150,11 +150,11 @@ class FoldView:
         return self
 
     def _drop_waves(self) -> None:
-        """Keep oscillations only where they say more than what does not oscillate."""
+        """Keep oscillations only where they say much more than what does not oscillate."""
         if "waves" not in self.directions:
             return
         waves, rest = self.directions["waves"], self.directions["modulated"]
-        if waves.strength < max(LEAST_WAVE, rest.strength):
+        if waves.strength < rest.strength + LEAST_GAIN:
             del self.directions["waves"]
 
     def _try_values(self, x: Tensor, z: Tensor, fit: float) -> None:
