@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from mine_lightning import MutualInformationEstimate, estimate_mutual_information
+from mine_lightning.crossfit import CrossFitEstimator
 from mine_lightning.data import GaussianPairs, TableDataModule, beyond_normal_tasks
 from mine_lightning.estimate import as_labels, default_epochs
 
@@ -202,6 +203,18 @@ def test_samples_of_every_size_have_their_epochs() -> None:
     assert [default_epochs(rows) for rows in (50, 5_000, 10_000, 10**6)] == [80, 50, 25, 25]
 
 
+@pytest.mark.parametrize(
+    ("usual_epochs", "best", "finished"),
+    [(10, [10, 10, 9, 1, 1], False), (10, [10, 8, 8, 8, 8], True), (None, [8] * 5, False)],
+)
+def test_training_goes_on_while_most_critics_improve(usual_epochs, best, finished: bool) -> None:
+    model = CrossFitEstimator(usual_epochs=usual_epochs)
+    model.register_buffer("best_epoch", torch.tensor(best))
+    model.register_buffer("done", torch.zeros(5, dtype=torch.bool))
+    model.learning_curve = [torch.zeros(5)] * 11  # before the first epoch and after each of ten
+    assert model.finished is finished
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dim", [1, 5, 20])
 @pytest.mark.parametrize("target", [5.0, 10.0])
@@ -234,3 +247,20 @@ def test_digits_know_their_label() -> None:
     values = [result.nats for result in results]
     assert all(2.0 < value < 2.31 for value in values)
     assert max(values) - min(values) < 2 * results[0].standard_error * math.sqrt(2)
+
+
+@pytest.mark.slow
+def test_the_halves_of_digits_know_each_other() -> None:
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images
+    first, second = (
+        estimate_mutual_information(
+            images[:, :, :4], images[:, :, 4:], seed=seed, progress_bar=False
+        )
+        for seed in range(2)
+    )
+    assert all(2.0 < result.nats < 3.5 for result in (first, second))
+    errors = math.hypot(first.standard_error, second.standard_error)
+    assert abs(first.nats - second.nats) < 2 * errors
+    assert "overfit" in first.diagnostics

@@ -36,7 +36,7 @@ def test_a_column_that_oscillates_is_found_among_others() -> None:
 
 def test_oscillations_are_left_out_where_straight_functions_say_more() -> None:
     x, z = noise(8), noise(3, seed=1)
-    assert kinds(x, x[:, :3] + 0.5 * z) == {"modulated": 3}
+    assert set(kinds(x, x[:, :3] + 0.5 * z)) == {"modulated"}
 
 
 @pytest.mark.parametrize(
