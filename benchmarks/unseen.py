@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.special import digamma, logsumexp
+from scipy.special import digamma, gammaln, logsumexp, ndtr, xlogy
 
 __all__ = ["UNSEEN", "Unseen"]
 
@@ -155,6 +155,58 @@ def frank_ratio(u: Rows, v: Rows, theta: float = 10.0) -> Rows:
     return (math.log(theta * g) - theta * (u + v) - 2 * rest)[:, 0]
 
 
+def shift(n: int, rng: Generator) -> tuple[Rows, Rows]:
+    x = rng.integers(0, 5, (n, 1)).astype(float)
+    return x, x + rng.uniform(0, 2, (n, 1))
+
+
+def zero_inflated_poisson(n: int, rng: Generator) -> tuple[Rows, Rows]:
+    x = rng.exponential(size=(n, 1))
+    return x, rng.binomial(1, 0.85, (n, 1)) * rng.poisson(x).astype(float)
+
+
+def poisson_ratio(x: Rows, z: Rows) -> Rows:
+    """p(z | x) against p(z) = 0.85 / 2^(z + 1), and 0.15 more of both at 0."""
+    given = 0.85 * np.exp(xlogy(z, x) - x - gammaln(z + 1)) + 0.15 * (z == 0)
+    return np.log(given / (0.85 * 0.5 ** (z + 1) + 0.15 * (z == 0)))[:, 0]
+
+
+def parity(n: int, rng: Generator) -> tuple[Rows, Rows]:
+    x, kept = rng.normal(size=(n, 3)), rng.choice([1, -1], (n, 1), p=[0.9, 0.1])
+    return x, kept * np.sign(x.prod(1, keepdims=True))
+
+
+def rings(n: int, rng: Generator) -> tuple[Rows, Rows]:
+    angle = rng.uniform(0, 2 * np.pi, (n, 1))
+    other = 2 * angle + rng.uniform(-0.6, 0.6, (n, 1))
+    sides = [np.hstack([np.cos(a), np.sin(a)]) for a in (angle, other)]
+    x, z = (side * rng.uniform(0.8, 1.2, (n, 1)) for side in sides)
+    return x, z
+
+
+def sine_among_noise(n: int, rng: Generator) -> tuple[Rows, Rows]:
+    x, z = sine(n, rng)
+    return np.hstack([x, rng.normal(size=(n, 7))]), np.hstack([z, rng.normal(size=(n, 3))])
+
+
+def sine_among_noise_ratio(x: Rows, z: Rows) -> Rows:
+    return sine_ratio(x[:, :1], z[:, :1])
+
+
+def blobs(n: int, rng: Generator, side: int = 12) -> tuple[Rows, Rows]:
+    """Images of a bright spot at the places p and q, whose coordinates are correlated."""
+    rho = math.sqrt(1 - math.exp(-1))
+    p = rng.normal(size=(n, 2))
+    q = rho * p + math.sqrt(1 - rho**2) * rng.normal(size=(n, 2))
+    pixel = np.arange(side)
+    images = []
+    for centre in (p, q):
+        centre = 1.5 + (side - 4) * ndtr(centre)
+        bright = np.exp(-0.5 * ((pixel - centre[..., None]) / 1.5) ** 2)  # (n, 2, side)
+        images.append(bright[:, 0, :, None] * bright[:, 1, None, :])
+    return images[0], images[1]
+
+
 UNSEEN = {
     "sine": Unseen(sine, log_ratio=sine_ratio),
     "checkerboard": Unseen(checkerboard, truth=math.log(2)),
@@ -169,4 +221,10 @@ UNSEEN = {
     "label-and-values": Unseen(label_and_values, log_ratio=label_ratio),
     "clayton": Unseen(clayton, log_ratio=clayton_ratio),
     "frank": Unseen(frank, log_ratio=frank_ratio),
+    "uniform-shift": Unseen(shift, truth=math.log(5) - 0.8 * math.log(2)),
+    "zero-inflated-poisson": Unseen(zero_inflated_poisson, log_ratio=poisson_ratio),
+    "parity-3": Unseen(parity, truth=math.log(2) + 0.9 * math.log(0.9) + 0.1 * math.log(0.1)),
+    "rings": Unseen(rings, truth=math.log(2 * math.pi / 1.2)),
+    "sine-among-noise": Unseen(sine_among_noise, log_ratio=sine_among_noise_ratio),
+    "blob-images": Unseen(blobs, truth=1.0),
 }

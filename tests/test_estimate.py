@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from mine_lightning import MutualInformationEstimate, estimate_mutual_information
-from mine_lightning.data import GaussianPairs, beyond_normal_tasks
+from mine_lightning.crossfit import CrossFitEstimator
+from mine_lightning.data import GaussianPairs, TableDataModule, beyond_normal_tasks
 from mine_lightning.estimate import as_labels, default_epochs
 
 QUICK = {"progress_bar": False, "max_epochs": 4}
@@ -41,7 +42,7 @@ def test_the_result_is_complete(result: MutualInformationEstimate) -> None:
     assert result.lower_bound < result.in_sample
     assert result.seconds > 0
     assert result.diagnostics == {}
-    assert result.settings["max_epochs"] == 80
+    assert result.settings["max_epochs"] == 240
     assert set(result.versions) == {"mine-lightning", "torch", "lightning"}
 
 
@@ -131,6 +132,13 @@ def test_few_integers_are_labels_and_many_are_numbers() -> None:
     assert as_labels(frame) is frame
 
 
+def test_atoms_are_named_by_column_and_side() -> None:
+    rain = np.random.default_rng(0).uniform(-1, 1, size=(2, 200)).clip(min=0)
+    result = estimate_mutual_information(rain[0], rain[1], **QUICK)
+    assert "0 of x (" in result.diagnostics["repeated_values"]
+    assert "0 of z (" in result.diagnostics["repeated_values"]
+
+
 def test_rows_with_missing_values_are_dropped_on_request() -> None:
     x, z = (v.numpy().copy() for v in pairs(200))
     x[3] = np.nan
@@ -167,6 +175,16 @@ def test_any_trainer_serves(tmp_path) -> None:
         estimate_mutual_information(x, z, trainer=trainer, max_epochs=3)
 
 
+def test_rows_of_a_table_module_give_the_same_number(tmp_path) -> None:
+    x, z = (side[:, 0].numpy() for side in pairs(100))
+    frame = pd.DataFrame({"x": x, "kind": np.where(z > 0, "high", "low")})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    data = TableDataModule(tmp_path / "rows.csv", x=["x"], z=["kind"])
+    result = estimate_mutual_information(*data.load(), **QUICK)
+    expected = estimate_mutual_information(x, frame["kind"], **QUICK)
+    assert result.nats == pytest.approx(expected.nats, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("x", "z", "message"),
     [
@@ -183,6 +201,18 @@ def test_mistakes_are_named(x: np.ndarray, z: np.ndarray, message: str) -> None:
 
 def test_samples_of_every_size_have_their_epochs() -> None:
     assert [default_epochs(rows) for rows in (50, 5_000, 10_000, 10**6)] == [80, 50, 25, 25]
+
+
+@pytest.mark.parametrize(
+    ("usual_epochs", "best", "finished"),
+    [(10, [10, 10, 9, 1, 1], False), (10, [10, 8, 8, 8, 8], True), (None, [8] * 5, False)],
+)
+def test_training_goes_on_while_most_critics_improve(usual_epochs, best, finished: bool) -> None:
+    model = CrossFitEstimator(usual_epochs=usual_epochs)
+    model.register_buffer("best_epoch", torch.tensor(best))
+    model.register_buffer("done", torch.zeros(5, dtype=torch.bool))
+    model.learning_curve = [torch.zeros(5)] * 11  # before the first epoch and after each of ten
+    assert model.finished is finished
 
 
 @pytest.mark.slow
@@ -217,3 +247,20 @@ def test_digits_know_their_label() -> None:
     values = [result.nats for result in results]
     assert all(2.0 < value < 2.31 for value in values)
     assert max(values) - min(values) < 2 * results[0].standard_error * math.sqrt(2)
+
+
+@pytest.mark.slow
+def test_the_halves_of_digits_know_each_other() -> None:
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images
+    first, second = (
+        estimate_mutual_information(
+            images[:, :, :4], images[:, :, 4:], seed=seed, progress_bar=False
+        )
+        for seed in range(2)
+    )
+    assert all(2.0 < result.nats < 3.5 for result in (first, second))
+    errors = math.hypot(first.standard_error, second.standard_error)
+    assert abs(first.nats - second.nats) < 2 * errors
+    assert "overfit" in first.diagnostics

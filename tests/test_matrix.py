@@ -1,6 +1,7 @@
 """All pairs of columns, and the chain rule."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,13 @@ def test_the_matrix_is_symmetric_and_finds_the_dependent_pair(frame: pd.DataFram
     assert "kind" in str(matrix)
 
 
+def test_a_map_without_dependence_is_drawn(frame: pd.DataFrame) -> None:
+    matrix = mutual_information_matrix(frame[["a", "c"]], max_epochs=1)
+    none = replace(matrix["a", "c"], nats=-0.01)
+    figure = replace(matrix, estimates={("a", "c"): none}).plot()
+    assert figure.axes[0].images[0].get_clim() == (0, 0.1)
+
+
 def test_groups_of_columns_are_variables(frame: pd.DataFrame) -> None:
     matrix = mutual_information_matrix(frame, {"pair": ["a", "c"], "rest": ["b"]}, **QUICK)
     assert matrix.names == ("pair", "rest")
@@ -73,7 +81,7 @@ def test_conditioning_removes_the_common_cause(direct: float, truth: float) -> N
     assert result.nats == pytest.approx(result.both.nats - result.given.nats)
     separate = math.hypot(result.both.standard_error, result.given.standard_error)
     assert result.standard_error < separate
-    assert str(result).startswith(f"{result.nats:.3f} nats")
+    assert repr(result).startswith(f"ConditionalEstimate({result.nats:.3f} nats")
     assert result.rows == 1000
 
 

@@ -129,4 +129,7 @@ def test_the_summary_names_what_speaks_against_the_number() -> None:
     text = RESULT.summary()
     assert "1.0212 nats (1.4733 bits)" in text
     assert text.endswith("clipped: A sentence.")
-    assert "pointwise" not in repr(RESULT)
+
+
+def test_it_shows_itself_in_one_line() -> None:
+    assert repr(RESULT) == f"MutualInformationEstimate({RESULT})"

@@ -1,6 +1,6 @@
 """Conditional mutual information, by the chain rule on shared folds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from mine_lightning.scoring import standard_error
 __all__ = ["ConditionalEstimate", "estimate_conditional_mutual_information"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConditionalEstimate(Quantity):
     """An estimate of the conditional mutual information I(X; Z | Y), in nats.
 
@@ -32,8 +32,8 @@ class ConditionalEstimate(Quantity):
 
     nats: float
     standard_error: float
-    both: MutualInformationEstimate = field(repr=False)
-    given: MutualInformationEstimate = field(repr=False)
+    both: MutualInformationEstimate
+    given: MutualInformationEstimate
     rows: int
     folds: int
     seconds: float

@@ -35,9 +35,9 @@ class CrossFitEstimator(LightningModule):
     exponentially averaged weights are compared, fold by fold, on the validation rows by the
     objective's loss. Two states are kept for each fold: ``best``, and ``late``, the last one that
     keeps a share of the best one's gain. Training ends when no fold has improved for ``patience``
-    epochs. The closed-form critic alone is kept unless the network improves on its loss noticeably:
-    where the dependence is large the loss hardly feels how large a score is. Several processes all
-    do the same.
+    epochs or, after ``usual_epochs``, as soon as most folds do not improve. The closed-form critic
+    alone is kept unless the network improves on its loss noticeably: where the dependence is large
+    the loss hardly feels how large a score is. Several processes all do the same.
 
     Args:
         folds: Number E of folds.
@@ -51,6 +51,7 @@ class CrossFitEstimator(LightningModule):
         warmup_steps: Steps over which the step size grows.
         averaging: Weight that the average keeps at every step, in [0, 1).
         patience: Epochs without improvement after which a fold is done.
+        usual_epochs: Epochs after which only steady improvement goes on; no limit by default.
         late_share: Share of the best gain on the validation rows that the late state has to keep.
         tilt: Score at which the correction of the read-out fades out, in nats.
         minibatches_per_step: Minibatches, each with its own optimizer step, handed over at once.
@@ -79,6 +80,7 @@ class CrossFitEstimator(LightningModule):
         warmup_steps: int = 20,
         averaging: float = 0.99,
         patience: int = 8,
+        usual_epochs: int | None = None,
         late_share: float = 0.5,
         tilt: float = 2.0,
         minibatches_per_step: int = 16,
@@ -98,7 +100,8 @@ class CrossFitEstimator(LightningModule):
         self.objective = JensenShannonNWJ() if objective is None else objective
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.warmup_steps, self.averaging = warmup_steps, averaging
-        self.patience, self.late_share, self.tilt = patience, late_share, tilt
+        self.patience, self.usual_epochs = patience, usual_epochs
+        self.late_share, self.tilt = late_share, tilt
         self.minibatches_per_step, self.seed = minibatches_per_step, seed
         self.learning_curve: list[Tensor] = []  # nats on validation rows, (E,) for each epoch
         self.validation_losses: list[Tensor] = []
@@ -209,8 +212,20 @@ class CrossFitEstimator(LightningModule):
         self._select(losses)
         self._remember(losses, estimates)
         self.log_dict({"val/loss": losses.mean(), "val/mi": estimates.mean()}, prog_bar=True)
-        if bool(self.done.all()):
-            self.trainer.should_stop = True
+        self.trainer.should_stop |= self.finished
+
+    @property
+    def improving(self) -> bool:
+        """Whether most folds improved in the last two epochs."""
+        latest = len(self.learning_curve) - 1
+        return bool((self.best_epoch >= latest - 1).float().mean() > 0.5)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training has nothing left to gain."""
+        epochs = len(self.learning_curve) - 1
+        long = self.usual_epochs is not None and epochs >= self.usual_epochs
+        return bool(self.done.all()) or (long and not self.improving)
 
     def _measure(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
         terms = corrected_terms(joint.double(), marginal.double(), self.tilt)

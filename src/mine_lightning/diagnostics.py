@@ -139,7 +139,7 @@ def _heavy_tails(e: Evidence) -> str | None:
 def _repeated_values(e: Evidence) -> str | None:
     if not e.repeated:
         return None
-    found = ", ".join(f"`{name}` ({share:.0%} of rows)" for name, share in e.repeated.items())
+    found = ", ".join(f"{name} ({share:.0%} of rows)" for name, share in e.repeated.items())
     return (
         f"Columns with many values repeat one of them: {found}. Where atoms of both sides fall "
         "together the mutual information of the continuous part may be infinite."

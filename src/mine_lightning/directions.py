@@ -49,6 +49,11 @@ class CommonDirections:
         self.pairs = self.pairs[kept]
         return self
 
+    @property
+    def strength(self) -> float:
+        """The largest correlation, 0 without any."""
+        return max(self.pairs.correlations.tolist(), default=0.0)
+
     def of_x(self, x: Tensor) -> Tensor:
         """Return the variates of rows of x, shape ``(M, R)``, float32."""
         return _bounded(self.x_scale(x) @ self.pairs.x_directions)

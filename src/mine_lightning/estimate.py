@@ -60,6 +60,10 @@ def estimate_mutual_information(
     Where a variable takes few values, such as a label, scores are normalised over all of them:
     the value is the entropy of the label less the cross-entropy of a classifier.
 
+    The rows of a DataModule of pairs are estimated by
+    ``estimate_mutual_information(*data.load())``, say of a
+    :class:`~mine_lightning.data.tables.TableDataModule`.
+
     Nothing depends on the units of the columns, and the same input and seed give the same number
     on the same machine.
 
@@ -79,7 +83,8 @@ def estimate_mutual_information(
         x_transform: Invertible transform of x, fitted on training rows;
             :class:`~mine_lightning.RankToNormal` by default.
         z_transform: Invertible transform of z, likewise.
-        max_epochs: Largest number of epochs; by default 250,000 / N, at least 25, at most 80.
+        max_epochs: Largest number of epochs; by default 250,000 / N, at least 25, at most 80, and
+            up to three times as many while most critics improve steadily.
         progress_bar: Whether to show Lightning's progress bar.
         trainer: A Trainer to use as it is, in place of the next arguments and ``max_epochs``.
         trainer_kwargs: Arguments of :class:`lightning.pytorch.Trainer`: loggers, callbacks,
@@ -109,11 +114,14 @@ def estimate_mutual_information(
     if trainer is not None and (trainer_kwargs or max_epochs is not None):
         raise ValueError("Expected either `trainer` or arguments for one, got both.")
     with torch.random.fork_rng(devices=[]), without_remarks():
-        model = CrossFitEstimator(folds=folds, seed=seed)
+        usual = None
         if trainer is None:
-            epochs = default_epochs(len(pairs.x)) if max_epochs is None else max_epochs
-            trainer = quiet_trainer(epochs, progress_bar, **trainer_kwargs)
+            if max_epochs is None:
+                usual = default_epochs(len(pairs.x))
+                max_epochs = 3 * usual
+            trainer = quiet_trainer(max_epochs, progress_bar, **trainer_kwargs)
         check_launcher(trainer)
+        model = CrossFitEstimator(folds=folds, seed=seed, usual_epochs=usual)
         trainer.fit(model, datamodule=data)
     model.to(trainer.strategy.root_device)
     result = _result(pairs, len(x), data, model, swapped)
@@ -144,7 +152,7 @@ def without_remarks() -> Iterator[None]:
 
 
 def default_epochs(rows: int) -> int:
-    """Return the largest number of epochs for a sample of this size."""
+    """Return the usual number of epochs for a sample of this size."""
     return min(80, max(25, 250_000 // rows))
 
 
@@ -217,8 +225,12 @@ def _result(
 
 
 def _evidence(pairs: Pairs, model: CrossFitEstimator, readings: Readings) -> Evidence:
-    sides = ((pairs.x, pairs.x_columns), (pairs.z, pairs.z_columns))
-    x_repeated, z_repeated = (repeated_values(*side) for side in sides)
+    sides = {"x": (pairs.x, pairs.x_columns), "z": (pairs.z, pairs.z_columns)}
+    repeated = {
+        f"{column} of {side}": share
+        for side, (rows, columns) in sides.items()
+        for column, share in repeated_values(rows, columns).items()
+    }
     return Evidence(
         nats=readings.nats,
         standard_error=readings.standard_error,
@@ -230,8 +242,8 @@ def _evidence(pairs: Pairs, model: CrossFitEstimator, readings: Readings) -> Evi
         tilt=math.inf if readings.discrete else model.tilt,
         epochs=len(model.learning_curve) - 1,
         best_epoch=model.best_epoch.cpu(),
-        stopped=bool(model.done.all()),
-        repeated=x_repeated | z_repeated,
+        stopped=model.finished,
+        repeated=repeated,
         duplicated=duplicated_rows(pairs.x, pairs.z),
     )
 

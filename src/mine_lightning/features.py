@@ -13,6 +13,7 @@ __all__ = ["Described", "Features"]
 
 LARGEST = 6.0  # standard deviations
 COSINES = 8
+MOST_FUNCTIONS, LEAST_ROWS = 200, 10  # functions of a side, and rows for each of them
 
 
 class Described(NamedTuple):
@@ -21,14 +22,18 @@ class Described(NamedTuple):
     Attributes:
         coordinates: The transformed, standardised columns u, shape ``(M, D)``, float64.
         inputs: What a network is shown, shape ``(M, F)``, float32.
-        modulated: u beside u times the normal score of the first radius, shape ``(M, 2 D)``,
-            float64: correlations of these show where a dependence turns with the distance from the
-            centre. One column has no radius: u alone.
+        functions: Functions of u, float64, whose correlations with those of the other side show
+            dependence of two kinds:
+
+            * ``modulated``: u beside u times the normal score of the first radius, for dependence
+              that turns with the distance from the centre. One column has no radius: u alone.
+            * ``waves``: u beside :math:`\\cos(\\pi k \\Phi(u_j))`, k = 3, ..., 8, for columns that
+              oscillate among others that do not; left out where they are too many for the rows.
     """
 
     coordinates: Tensor
     inputs: Tensor
-    modulated: Tensor
+    functions: dict[str, Tensor]
 
 
 class Features:
@@ -61,6 +66,7 @@ class Features:
         low, self.center, high = values.quantile(_QUARTILES.to(values), dim=0)
         spread = values.std(dim=0).clamp(min=1e-12)
         self.scale = torch.where(high > low, (high - low) / 1.349, spread)
+        self.most = min(MOST_FUNCTIONS, len(rows) // LEAST_ROWS)
         if coordinates.shape[1] > 1:
             self.radii = RankToNormal().fit(self._radii(values, coordinates))
         return self
@@ -69,25 +75,26 @@ class Features:
         """Describe rows, shape ``(M, ...)``."""
         rows = rows.double()
         u = self.standardize(self.transform(rows).flatten(1))
-        if u.shape[1] > 1:
-            radii = self.radii(self._radii(rows.flatten(1), u))
-            inputs, modulated = (
-                torch.cat([u, radii], dim=1),
-                torch.cat([u, u * radii[:, :1]], dim=1),
-            )
+        if u.shape[1] == 1:
+            inputs = torch.cat([u, (u * u - 1) / math.sqrt(2), _waves(u)], dim=1)
+            modulated = u
         else:
-            inputs, modulated = torch.cat([u, _oscillations(u)], dim=1), u
-        return Described(u, inputs.clamp(-LARGEST, LARGEST).float(), modulated)
+            radii = self.radii(self._radii(rows.flatten(1), u))
+            inputs, modulated = torch.cat([u, radii], 1), torch.cat([u, u * radii[:, :1]], 1)
+        functions = {"modulated": modulated}
+        if COSINES * u.shape[1] <= self.most:
+            functions["waves"] = torch.cat([u, _waves(u)[:, u.shape[1] :]], dim=1)
+        return Described(u, inputs.clamp(-LARGEST, LARGEST).float(), functions)
 
     def _radii(self, values: Tensor, coordinates: Tensor) -> Tensor:
         scaled = (values - self.center) / self.scale
         return torch.stack([coordinates.square().sum(1), scaled.square().sum(1)], dim=1)
 
 
-def _oscillations(u: Tensor) -> Tensor:
+def _waves(u: Tensor) -> Tensor:
+    """Return cosines of the ranks, k = 2, ..., 8, those of all columns for each k in turn."""
     phase = math.pi * torch.special.ndtr(u)
-    cosines = [torch.cos(k * phase) for k in range(2, COSINES + 1)]
-    return torch.cat([(u * u - 1) / math.sqrt(2), *cosines], dim=1)
+    return torch.cat([torch.cos(k * phase) for k in range(2, COSINES + 1)], dim=1)
 
 
 _QUARTILES = torch.tensor([0.25, 0.5, 0.75])

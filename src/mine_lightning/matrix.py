@@ -15,6 +15,8 @@ from mine_lightning.results import MutualInformationEstimate
 
 __all__ = ["MutualInformationMatrix", "mutual_information_matrix"]
 
+LEAST_RANGE = 0.1  # nats, of the colours
+
 
 @dataclass(frozen=True, eq=False)
 class MutualInformationMatrix:
@@ -65,15 +67,15 @@ class MutualInformationMatrix:
         if figure is None:
             figure = Figure(figsize=(size + 1, size), layout="constrained")
         axes, nats = figure.subplots(), self.nats()
-        image = axes.imshow(nats, cmap="viridis", vmin=0)
+        largest = max(float(np.nanmax(nats)), LEAST_RANGE)
+        image = axes.imshow(nats, cmap="viridis", vmin=0, vmax=largest)
         places = range(len(self.names))
         axes.set_xticks(places, self.names, rotation=45, ha="right")
         axes.set_yticks(places, self.names)
-        middle = np.nanmax(nats) / 2
         for i, j in ((i, j) for i in places for j in places if i != j):
             result = self[self.names[i], self.names[j]]
             half = result.nats - result.interval()[0]
-            colour = "white" if result.nats < middle else "black"
+            colour = "white" if result.nats < largest / 2 else "black"
             text = f"{result.nats:.2f}\n±{half:.2f}"
             axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=7)
         figure.colorbar(image, ax=axes, label="mutual information (nats)")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from io import BytesIO
 from pathlib import Path
 from statistics import NormalDist
@@ -56,11 +56,14 @@ class Quantity:
             f"{self.rows:,} rows, {self.folds} folds, {self.seconds:.1f} s"
         )
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
+
     def __float__(self) -> float:
         return self.nats
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MutualInformationEstimate(Quantity):
     """An estimate of mutual information from a sample, in nats.
 
@@ -110,20 +113,20 @@ class MutualInformationEstimate(Quantity):
     in_sample: float
     lower_bound: float
     per_fold: tuple[float, ...]
-    pointwise: Array = field(repr=False)
-    terms: Array = field(repr=False)
+    pointwise: Array
+    terms: Array
     rows: int
     folds: int
-    learning_curve: Array = field(repr=False)
-    validation_loss: Array = field(repr=False)
+    learning_curve: Array
+    validation_loss: Array
     diagnostics: dict[str, str]
     seed: int
     seconds: float
     settings: dict[str, Any]
     versions: dict[str, str]
-    x: Array | None = field(default=None, repr=False)
-    z: Array | None = field(default=None, repr=False)
-    critics: nn.Module | None = field(default=None, repr=False)
+    x: Array | None = None
+    z: Array | None = None
+    critics: nn.Module | None = None
 
     def summary(self) -> str:
         """Return the result for a person: the numbers, and what speaks against them."""

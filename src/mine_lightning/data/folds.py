@@ -25,8 +25,8 @@ from mine_lightning.transforms import Standardize, Transform
 __all__ = ["CrossFitDataModule", "FoldView", "Folds", "Levels", "padded", "split_folds"]
 
 PAIRS_AT_ONCE = 4096
-MOST_DIRECTIONS = 16
 MOST_LEVELS = 50
+LEAST_GAIN = 0.3  # of correlation, by oscillations that are shown to the network
 LARGE_SHARE = 0.4  # of ln N, from which on a Gaussian fit counts as large
 
 
@@ -115,9 +115,9 @@ class FoldView:
     """What one fold's critic sees of the data, fitted on the fold's training rows.
 
     The network is shown the :class:`~mine_lightning.features.Features` of each side and the
-    :class:`~mine_lightning.directions.CommonDirections` of both. Beside it stands a Gaussian
-    critic, on the normal scores, on the values themselves, or on nothing: what the validation rows
-    support.
+    :class:`~mine_lightning.directions.CommonDirections` of each kind of their functions. Beside it
+    stands a Gaussian critic, on the normal scores, on the values themselves, or on nothing: what
+    the validation rows support.
 
     Args:
         x_transform: Invertible transform of x; rank to normal by default.
@@ -136,10 +136,13 @@ class FoldView:
         self.x_scale.fit(x[train].double().flatten(1))
         self.z_scale.fit(z[train].double().flatten(1))
         a, b = self.x_features.fit(x[train])(x), self.z_features.fit(z[train])(z)
-        one = a.modulated.shape[1] == b.modulated.shape[1] == 1
-        self.directions = CommonDirections(0 if one else MOST_DIRECTIONS).fit(
-            a.modulated[train], b.modulated[train], a.modulated[val], b.modulated[val]
-        )
+        one = a.coordinates.shape[1] == b.coordinates.shape[1] == 1
+        self.directions = {
+            kind: CommonDirections().fit(f[train], g[train], f[val], g[val])
+            for kind, f in a.functions.items()
+            if not one and (g := b.functions.get(kind)) is not None
+        }
+        self._drop_waves()
         self.on_values = False
         scores = a.coordinates[train], b.coordinates[train]
         self.pairs = canonical_pairs(*scores)
@@ -148,6 +151,14 @@ class FoldView:
         elif (fit := self._mean(*scores)) > LARGE_SHARE * math.log(len(train)):
             self._try_values(self.x_scale(_flat(x[train])), self.z_scale(_flat(z[train])), fit)
         return self
+
+    def _drop_waves(self) -> None:
+        """Keep oscillations only where they say much more than what does not oscillate."""
+        if "waves" not in self.directions:
+            return
+        waves, rest = self.directions["waves"], self.directions["modulated"]
+        if waves.strength < rest.strength + LEAST_GAIN:
+            del self.directions["waves"]
 
     def _try_values(self, x: Tensor, z: Tensor, fit: float) -> None:
         """Use the values where they say more: ranks lose resolution at large dependence."""
@@ -176,9 +187,11 @@ class FoldView:
         u, v = a.coordinates, b.coordinates
         if self.on_values:
             u, v = self.x_scale(_flat(x)), self.z_scale(_flat(z))
+        shown_x = [found.of_x(a.functions[kind]) for kind, found in self.directions.items()]
+        shown_z = [found.of_z(b.functions[kind]) for kind, found in self.directions.items()]
         return Seen(
-            torch.cat([a.inputs, self.directions.of_x(a.modulated)], dim=1),
-            torch.cat([b.inputs, self.directions.of_z(b.modulated)], dim=1),
+            torch.cat([a.inputs, *shown_x], dim=1),
+            torch.cat([b.inputs, *shown_z], dim=1),
             u @ self.pairs.x_directions,
             v @ self.pairs.z_directions,
         )
