@@ -51,7 +51,7 @@ class CriticEnsemble(Critic):
         if isinstance(members, bool) or not isinstance(members, int) or members < 1:
             raise ValueError(f"Expected `members` to be at least 1, got {members!r}.")
         self.members = members
-        self.seeds = _seeds(members, seed)
+        self.seeds, self._opened = _seeds(members, seed), False
         self.critic = copy.deepcopy(critic)
         self._single = [copy.deepcopy(critic)]  # a list: no submodule
         _stack(self.critic, [_initialized(critic, seed) for seed in self.seeds])
@@ -72,8 +72,7 @@ class CriticEnsemble(Critic):
                 f"got shapes {tuple(x.shape)} and {tuple(z.shape)}."
             )
         batch_shape(x.shape[:-1], z.shape[:-1])
-        if any(map(is_lazy, self.critic.parameters())):
-            self._materialize(x, z)
+        self._open(x, z)
         if self._is_plain():
             return _batched_mlp(self.critic, x, z)
         return torch.vmap(self._call, randomness="different")(self._state(), x, z)
@@ -90,8 +89,7 @@ class CriticEnsemble(Critic):
         """
         if isinstance(self.critic, Critic):
             return self(x, z)
-        if any(map(is_lazy, self.critic.parameters())):
-            self._materialize(x[:, 0], z[:, 0])
+        self._open(x[:, 0], z[:, 0])
         call = partial(score_pairs, broadcasts=False)
         return torch.vmap(lambda state, *pair: call(partial(self._call, state), *pair))(
             self._state(), x, z
@@ -124,6 +122,12 @@ class CriticEnsemble(Critic):
 
     def _state(self) -> dict[str, Tensor]:
         return _state(self.critic)
+
+    def _open(self, x: Tensor, z: Tensor) -> None:
+        """Find the input sizes at the first call."""
+        if not self._opened and any(map(is_lazy, self.critic.parameters())):
+            self._materialize(x, z)
+        self._opened = True
 
     def _materialize(self, x: Tensor, z: Tensor) -> None:
         """Find the input sizes from the first inputs; what is known already is kept."""
