@@ -45,7 +45,8 @@ def test_an_epoch_holds_every_row_once_and_keeps_pairs_together() -> None:
 def test_epochs_differ_and_seeds_repeat() -> None:
     loader = training()
     first, second = flat(loader), flat(loader)
-    assert not same(first, second)
+    orders = [torch.cat([batch["joint"][0] for batch in batches]) for batches in (first, second)]
+    assert not torch.equal(*orders)
     assert same(first, flat(training()))
 
 
@@ -81,6 +82,19 @@ def test_a_restarted_loader_continues_where_it_stopped(stop: int, make: str) -> 
         assert same(got, want)
     for got, want in zip(list(resumed), expected[1], strict=True):
         assert same(got, want)
+
+
+@pytest.mark.parametrize(("stored", "announced", "first"), [(None, 4, 4), (2, 2, 2), (2, 3, 3)])
+def test_the_first_epoch_announced_is_where_a_loader_begins(stored, announced, first) -> None:
+    loader, plain = training(), training()
+    epochs = [flat(plain) for _ in range(first + 2)]
+    if stored is not None:
+        loader.load_state_dict({"epoch": stored, "position": 3})
+    loader.sampler.set_epoch(announced)
+    begin = 3 if stored == announced else 0
+    assert same(flat(loader), epochs[first][begin:])
+    loader.sampler.set_epoch(announced + 5)
+    assert same(flat(loader), epochs[first + 1])
 
 
 def test_ranks_share_the_rows_without_overlap() -> None:
