@@ -22,7 +22,7 @@ from mine_lightning.distributed import Processes
 from mine_lightning.guard import Guard, OnNonfinite, Step, at_step, gather_steps
 from mine_lightning.objectives import Objective
 from mine_lightning.steps import HookedStep, clipped, fused
-from mine_lightning.threads import SingleThread
+from mine_lightning.threads import FewThreads
 
 __all__ = ["StackedTraining"]
 
@@ -151,7 +151,7 @@ class StackedTraining(LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         trainer: Any = self.trainer
         attached = {type(callback) for callback in trainer.callbacks}
-        return [kind() for kind in (Dashboard, SingleThread) if kind not in attached]
+        return [kind() for kind in (Dashboard, FewThreads) if kind not in attached]
 
     def configure_optimizers(self) -> Any:
         optimizer = fused(self.optimizer(self.parameters()))
