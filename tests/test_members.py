@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import nn
 
 from mine_lightning import (
@@ -150,3 +150,29 @@ def test_a_minibatch_without_members_is_refused() -> None:
     x, z, apart = torch.randn(3, 8, 1).unbind()
     with pytest.raises(ValueError, match="Expected"):
         MutualInformationEnsemble(2).loss({"joint": (x, z), "marginal": apart})
+
+
+def test_every_member_may_have_a_thread() -> None:
+    seen = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, *args) -> None:
+            seen.append(torch.get_num_threads())
+
+    torch.set_num_threads(4)
+    for members in (3, 5):
+        fit(MutualInformationEnsemble(members, seed=0), callbacks=[Watch()])
+    assert set(seen) == {3, 4}
+    assert torch.get_num_threads() == 4
+    torch.set_num_threads(1)
+
+
+@pytest.mark.slow
+def test_an_ensemble_compiles() -> None:
+    finished = []
+    for compile in (False, True):
+        model = MutualInformationEnsemble(3, ConcatCritic((8,)), NWJ(), seed=0, compile=compile)
+        fit(model)
+        finished.append(model.state_dict())
+    for name, value in finished[0].items():
+        torch.testing.assert_close(finished[1][name], value, atol=1e-5, rtol=1e-4)

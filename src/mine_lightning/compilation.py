@@ -1,5 +1,6 @@
 """Steps of Adam at the speed of their arithmetic: a fused update, or the whole step one graph."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -134,7 +135,7 @@ class CompiledStep(AdamStep):
         try:
             return self._compiled(self._graph, batches)
         except TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = " ".join(str(error).split())[:300]
             rank_zero_warn(f"Training goes on without compilation, which failed: {reason}")
             self._graph = None
             return super().take_all(batches)
@@ -145,7 +146,8 @@ class CompiledStep(AdamStep):
         try:
             return graph(batches)
         except Unsupported:
-            with torch._dynamo.config.patch(trace_autograd_ops=True):
+            with torch._dynamo.config.patch(trace_autograd_ops=True), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the compiler's own
                 return graph(batches)
 
     def _whole(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
