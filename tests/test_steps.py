@@ -42,6 +42,8 @@ def train(kind: type[HookedStep] | None, steps: int = 20, **kwargs) -> MutualInf
     """Train with the given kind of step, or with the one that the run chooses."""
     seed_everything(0, verbose=False)
     trainer_kwargs = {**QUIET, **kwargs.pop("trainer", {})}
+    if "hidden" in kwargs:  # built here, after seeding
+        kwargs["critic"] = ConcatCritic(kwargs.pop("hidden"))
     kwargs = {"objective": NWJ(), "compile": False, **kwargs}
     model = MutualInformationEstimator(**kwargs)
 
@@ -84,8 +86,7 @@ def test_bare_and_fused_steps_equal_those_through_lightning(optimizer, clip) -> 
 def test_compiled_steps_equal_eager_ones_to_rounding(name, clip) -> None:
     kwargs = {"optimizer": OPTIMIZERS[name], "gradient_clip_val": clip}
     eager, compiled = (
-        train(kind, 9, critic=ConcatCritic((8,)), compile=kind is None, **kwargs)
-        for kind in (AdamStep, None)
+        train(kind, 9, hidden=(8,), compile=kind is None, **kwargs) for kind in (AdamStep, None)
     )
     assert compiled.kind is CompiledStep
     assert compiled._step is None
@@ -96,7 +97,7 @@ def test_compiled_steps_equal_eager_ones_to_rounding(name, clip) -> None:
 @pytest.mark.slow
 def test_a_compiled_run_follows_the_schedule_of_the_learning_rate() -> None:
     schedule = partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1)
-    kwargs = {"lr_scheduler": schedule, "critic": ConcatCritic((8,))}
+    kwargs = {"lr_scheduler": schedule, "hidden": (8,)}
     eager, compiled = (train(None, 27, compile=c, **kwargs) for c in (False, True))
     assert difference(eager, compiled) < 1e-6
 
