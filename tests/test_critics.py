@@ -302,3 +302,18 @@ def test_encoders_of_different_sizes(pairs):
     critic = SeparableCritic(4, x_encoder=nn.LazyLinear(3))
     with pytest.raises(ValueError, match="one size, got 3 for x and 4 for z"):
         critic(*pairs)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "z_shape"), [((1, 5), (4, 1)), ((1, 5), (1, 1)), ((1, 5), (4, 5)), ((5,), (4, 5))]
+)
+def test_a_concat_critic_scores_the_same_however_the_batch_broadcasts(x_shape, z_shape) -> None:
+    critic = ConcatCritic((8,))
+    x, z = torch.randn(*x_shape, 3), torch.randn(*z_shape, 2)
+    critic(x[..., :1, :], z[..., :1, :])
+    pairs = torch.broadcast_shapes(x_shape, z_shape)
+    scores = critic(x, z)
+    assert scores.shape == pairs
+    for place in torch.cartesian_prod(*map(torch.arange, pairs)).tolist():
+        alone = critic(x.expand(*pairs, 3)[tuple(place)], z.expand(*pairs, 2)[tuple(place)])
+        torch.testing.assert_close(scores[tuple(place)], alone)

@@ -130,7 +130,8 @@ class ConcatCritic(Critic):
     def _joins(self, x: Tensor, z: Tensor) -> bool:
         """Whether every pair has a z of its own and x is short: then one product is faster."""
         known = not isinstance(self.x_layer, nn.LazyLinear) and not self.spectral_norm
-        return known and x.shape[-1] <= SHORT and x.ndim == z.ndim and len(z) >= len(x) == 1
+        pairs = batch_shape(x.shape[:-1], z.shape[:-1])
+        return known and x.shape[-1] <= SHORT and tuple(z.shape[:-1]) == pairs
 
     def _joined_layer(self) -> tuple[Tensor, Tensor]:
         weight = torch.cat((self.x_layer.weight, self.z_layer.weight), dim=1)
@@ -158,7 +159,7 @@ class ConcatCritic(Critic):
     def _score_summed(self, x: Tensor, z: Tensor, *weights: Tensor) -> Tensor:
         """Score from the two parts of the first layer."""
         hidden = x + z
-        return self._finish(hidden.view(-1, hidden.shape[-1]), *weights).view(hidden.shape[:-1])
+        return self._finish(hidden.reshape(-1, hidden.shape[-1]), *weights).view(hidden.shape[:-1])
 
     def _finish(self, hidden: Tensor, *weights: Tensor) -> Tensor:
         for weight, bias in zip(weights[::2], weights[1::2], strict=True):
