@@ -225,6 +225,24 @@ def test_spectral_norm_bounds_the_slope():
     assert slope.norm(dim=1).max() <= 1.05
 
 
+def test_the_first_layer_starts_as_that_of_a_network_on_the_concatenation(pairs):
+    critic = ConcatCritic((1000,))
+    critic(*pairs)
+    bound = 5**-0.5
+    for parameter in critic.first.parameters():
+        assert 0.9 * bound < parameter.abs().max() <= bound
+
+
+@pytest.mark.parametrize("rows", [(7,), (7, 1)], ids=["pairs", "all pairs"])
+def test_the_concat_critic_refuses_sides_that_are_swapped(pairs, rows):
+    critic = ConcatCritic((8,))
+    critic(*pairs)
+    x, z = pairs[0].view(*rows, 3), pairs[1]
+    critic(x, z)
+    with pytest.raises(ValueError, match="Expected `x` of 3 and `z` of 2 features, got 2 and 3"):
+        critic(z.view(*rows, 2), pairs[0])
+
+
 @pytest.mark.parametrize("name", CRITICS)
 def test_config_round_trip(name, pairs):
     if "encoded" in name:

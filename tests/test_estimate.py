@@ -132,6 +132,14 @@ def test_few_integers_are_labels_and_many_are_numbers() -> None:
     assert as_labels(frame) is frame
 
 
+@pytest.mark.parametrize("dtype", [">i4", ">u2", ">U1"])
+def test_labels_of_any_byte_order(dtype: str) -> None:
+    labels = np.arange(100) % 7
+    pd.testing.assert_frame_equal(
+        as_labels(labels.astype(dtype)), as_labels(labels.astype(np.dtype(dtype).newbyteorder("=")))
+    )
+
+
 def test_atoms_are_named_by_column_and_side() -> None:
     rain = np.random.default_rng(0).uniform(-1, 1, size=(2, 200)).clip(min=0)
     result = estimate_mutual_information(rain[0], rain[1], **QUICK)

@@ -141,7 +141,7 @@ def test_a_callback_that_listens_to_gradients_is_called_at_every_step() -> None:
 
     class Norms(Callback):
         def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
-            norms.append(pl_module.critic.x_layer.weight.grad.norm().item())
+            norms.append(pl_module.critic.first.weight.grad.norm().item())
 
     model = MutualInformationEstimator(objective=NWJ())
     trainer = Trainer(max_steps=5, callbacks=[Norms()], **QUIET)

@@ -21,9 +21,9 @@ from torch.utils.checkpoint import checkpoint
 
 from mine_lightning.config import Configurable
 from mine_lightning.layers import (
+    PairLinear,
     activation_function,
     check_positive,
-    linear,
     mlp,
     spectral_normalize,
 )
@@ -57,7 +57,7 @@ class ConcatCritic(Critic):
 
     .. math:: T(x, z) = \text{MLP}(W_x f(x) + W_z g(z) + b)
 
-    The first layer is kept in two parts, so that scoring one x against many z computes
+    The first layer scores in two parts, so that one x against many z computes
     :math:`W_x f(x)` once; f and g are the encoders or, without them, the identity.
 
     With ``chunk_size``, at most that many pairs are scored at a time, and the backward pass scores
@@ -108,8 +108,7 @@ class ConcatCritic(Critic):
         self.widest = max(hidden_features)
         self.activate = activation_function(activation)
         self.x_encoder, self.z_encoder = x_encoder, z_encoder
-        self.x_layer = linear(None, first, spectral_norm=spectral_norm)
-        self.z_layer = linear(None, first, bias=False, spectral_norm=spectral_norm)
+        self.first = PairLinear(first, spectral_norm)
         widths = [first, *rest, 1]
         self.head = nn.ModuleList(nn.Linear(*sizes) for sizes in pairwise(widths))
 
@@ -118,9 +117,11 @@ class ConcatCritic(Critic):
         z = z if self.z_encoder is None else self.z_encoder(z)
         score: Callable[..., Tensor]
         if self._joins(x, z):
-            score, weights = self._score_joined, [*self._joined_layer(), *self._weights()]
+            self.first.check(x, z)
+            weight, bias = self.first.normalized_weight(), self.first.bias
+            score, weights = self._score_joined, [weight, bias, *self._weights()]
         else:
-            x, z = self.x_layer(x), self.z_layer(z)
+            x, z = self.first(x, z)
             score, weights = self._score_summed, self._weights()
         if self.chunk_size is not None and torch.is_grad_enabled():
             score = partial(_recompute, score)
@@ -129,13 +130,9 @@ class ConcatCritic(Critic):
 
     def _joins(self, x: Tensor, z: Tensor) -> bool:
         """Whether every pair has a z of its own and x is short: then one product is faster."""
-        known = not isinstance(self.x_layer, nn.LazyLinear) and not self.spectral_norm
+        known = not isinstance(self.first.weight, UninitializedParameter)
         pairs = batch_shape(x.shape[:-1], z.shape[:-1])
         return known and x.shape[-1] <= SHORT and tuple(z.shape[:-1]) == pairs
-
-    def _joined_layer(self) -> tuple[Tensor, Tensor]:
-        weight = torch.cat((self.x_layer.weight, self.z_layer.weight), dim=1)
-        return weight, self.x_layer.bias
 
     def _pairs_at_once(self, x: Tensor) -> int | None:
         """Return how many pairs to score at a time, None for all of them."""

@@ -17,6 +17,7 @@ from mine_lightning.data.folds import FoldView, padded
 from mine_lightning.distributed import Processes
 from mine_lightning.ensemble import CriticEnsemble
 from mine_lightning.gaussian import gaussian_log_ratio
+from mine_lightning.layers import PairLinear
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.logistic import JensenShannonNWJ
 from mine_lightning.readout import corrected_terms
@@ -299,12 +300,12 @@ def _joined(scores: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 def start_at_zero(critics: CriticEnsemble, seed: int) -> None:
     """Draw initial weights for standardised inputs, and zero ones for the last layer."""
     generator = torch.Generator().manual_seed(seed)
-    layers = [layer for layer in critics.modules() if isinstance(layer, nn.Linear)]
-    inputs = sum(layer.weight.shape[-1] for layer in layers[:2])
+    kinds = (nn.Linear, PairLinear)
+    layers: list[Any] = [layer for layer in critics.modules() if isinstance(layer, kinds)]
     with torch.no_grad():
         for layer in layers:
-            first = layer in layers[:2]
-            variance = 1 / inputs if first else 2 / layer.weight.shape[-1]
+            first = isinstance(layer, PairLinear)
+            variance = (1 if first else 2) / layer.weight.shape[-1]
             weight = torch.randn(layer.weight.shape, generator=generator) * math.sqrt(variance)
             layer.weight.copy_(weight)
             if layer.bias is not None:

@@ -208,18 +208,18 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
 
 def _batched_mlp(critic: Any, x: Tensor, z: Tensor) -> Tensor:
     """Score with the stacked weights of a :class:`ConcatCritic`; x is scored once for many z."""
-    a, b = _batched_linear(critic.x_layer, x), _batched_linear(critic.z_layer, z)
-    hidden = a + b
+    w_x, w_z = critic.first.parts(x, z)
+    hidden = _batched_linear(x, w_x, critic.first.bias) + _batched_linear(z, w_z)
     for layer in critic.head:
-        hidden = _batched_linear(layer, critic.activate(hidden))
+        hidden = _batched_linear(critic.activate(hidden), layer.weight, layer.bias)
     return hidden.squeeze(-1)
 
 
-def _batched_linear(layer: Any, rows: Tensor) -> Tensor:
+def _batched_linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Apply stacked linear layers to rows, shape ``(E, *, D)``."""
     flat = rows.reshape(len(rows), math.prod(rows.shape[1:-1]), rows.shape[-1])
-    weight, bias = layer.weight.mT, layer.bias
-    out = flat @ weight if bias is None else torch.baddbmm(bias.unsqueeze(1), flat, weight)
+    columns = weight.mT
+    out = flat @ columns if bias is None else torch.baddbmm(bias.unsqueeze(1), flat, columns)
     return out.view(*rows.shape[:-1], -1)
 
 

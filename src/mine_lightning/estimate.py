@@ -193,7 +193,8 @@ def as_labels(values: Any) -> Any:
     ):
         return values
     index = values.index if isinstance(values, pd.Series) else None
-    return pd.DataFrame({"label": pd.Categorical(array)}, index=index)
+    native = array.astype(array.dtype.newbyteorder("="))
+    return pd.DataFrame({"label": pd.Categorical(native)}, index=index)
 
 
 def _result(

@@ -5,8 +5,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import UninitializedParameter, is_lazy
 
-__all__ = ["ACTIVATIONS", "activation_layer", "check_positive", "conv", "linear", "mlp"]
+__all__ = ["ACTIVATIONS", "PairLinear", "activation_layer", "check_positive", "conv", "linear"]
+__all__ += ["mlp"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -107,6 +110,71 @@ class LazySpectralConv2d(nn.LazyConv2d):
 
     cls_to_become = SpectralConv2d
     forward = SpectralConv2d.forward
+
+
+class PairLinear(LazyModuleMixin, nn.Module):
+    r"""A linear layer on the concatenation of x and z, whose sizes are found at the first call.
+
+    .. math:: W (x, z) + b = W_x x + W_z z + b
+
+    Args:
+        out_features: Size of the result.
+        spectral_norm: Whether to divide W by its largest singular value.
+    """
+
+    cls_to_become = None
+
+    def __init__(self, out_features: int, spectral_norm: bool = False) -> None:
+        super().__init__()
+        self.out_features, self.spectral_norm = out_features, spectral_norm
+        self.weight = UninitializedParameter()
+        self.bias = UninitializedParameter()
+        self.x_features = 0
+
+    def initialize_parameters(self, x: Tensor, z: Tensor) -> None:
+        """Give weight and bias their shapes, found at the first call."""
+        if is_lazy(self.weight):
+            with torch.no_grad():
+                self.weight.materialize((self.out_features, x.shape[-1] + z.shape[-1]))
+                self.bias.materialize((self.out_features,))
+                self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights and biases as :class:`torch.nn.Linear` does, for all inputs together."""
+        if not is_lazy(self.weight):
+            bound = self.weight.shape[1] ** -0.5
+            nn.init.uniform_(self.weight, -bound, bound)
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def parts(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the columns of W that belong to x and to z.
+
+        Raises:
+            ValueError: If the sizes are not those of the first call.
+        """
+        self.check(x, z)
+        sizes = [x.shape[-1], z.shape[-1]]
+        w_x, w_z = self.normalized_weight().split(sizes, dim=-1)
+        return w_x, w_z
+
+    def check(self, x: Tensor, z: Tensor) -> None:
+        """Raise unless x and z have the sizes of the first call."""
+        self.x_features = self.x_features or x.shape[-1]
+        expected = self.x_features, self.weight.shape[-1] - self.x_features
+        if (x.shape[-1], z.shape[-1]) != expected:
+            raise ValueError(
+                f"Expected `x` of {expected[0]} and `z` of {expected[1]} features, got "
+                f"{x.shape[-1]} and {z.shape[-1]}."
+            )
+
+    def normalized_weight(self) -> Tensor:
+        """Return W, divided by its largest singular value if that is wished."""
+        return spectral_normalize(self.weight) if self.spectral_norm else self.weight
+
+    def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return :math:`W_x x + b` and :math:`W_z z`, whose sum broadcasts."""
+        w_x, w_z = self.parts(x, z)
+        return F.linear(x, w_x, self.bias), F.linear(z, w_z)
 
 
 def linear(
