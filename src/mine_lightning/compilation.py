@@ -78,12 +78,11 @@ class AdamStep(BareStep):
         self.bare._opt_called = True  # type: ignore[attr-defined]  # asked by schedulers
 
     def take(self, batch: Any) -> tuple[Tensor, Any]:
-        loss, others = self.module.loss(batch)
+        loss, others, gradients = self.differentiate(batch)
         with torch.no_grad():
-            gradients = self.gradients(loss)
             for group in self.groups:
                 self._update(group, [gradients.pop(0) for _ in group.weights])
-        return loss.detach(), others
+        return loss, others
 
     def _update(self, group: Group, gradients: list[Tensor]) -> None:
         first_decay, second_decay = group.settings["betas"]
@@ -154,14 +153,13 @@ class CompiledStep(AdamStep):
         return [self._step(batch) for batch in batches]
 
     def _step(self, batch: Any) -> tuple[Tensor, Any]:
-        loss, others = self.module.loss(batch)
-        gradients = self.gradients(loss)
+        loss, others, gradients = self.differentiate(batch)
         with torch.no_grad():
             for group, rate in zip(self.groups, self.rates, strict=True):
                 moments = zip(group.steps, group.first_moments, group.second_moments, strict=True)
                 for weight, state in zip(group.weights, moments, strict=True):
                     adam_update(weight, gradients.pop(0), state, rate, group.settings)
-        return loss.detach(), [other.detach() for other in others]
+        return loss, [other.detach() for other in others]
 
 
 def adam_group(optimizer: Optimizer, settings: dict[str, Any]) -> Group:

@@ -106,7 +106,7 @@ class ConcatCritic(Critic):
         first, *rest = hidden_features
         self.spectral_norm, self.chunk_size = spectral_norm, chunk_size
         self.widest = max(hidden_features)
-        self.activate = activation_function(activation)
+        self.activation, self.activate = activation, activation_function(activation)
         self.x_encoder, self.z_encoder = x_encoder, z_encoder
         self.first = PairLinear(first, spectral_norm)
         widths = [first, *rest, 1]
@@ -116,7 +116,7 @@ class ConcatCritic(Critic):
         x = x if self.x_encoder is None else self.x_encoder(x)
         z = z if self.z_encoder is None else self.z_encoder(z)
         score: Callable[..., Tensor]
-        if self._joins(x, z):
+        if self.joins(x, z):
             self.first.check(x, z)
             weight, bias = self.first.normalized_weight(), self.first.bias
             score, weights = self._score_joined, [weight, bias, *self._weights()]
@@ -125,16 +125,16 @@ class ConcatCritic(Critic):
             score, weights = self._score_summed, self._weights()
         if self.chunk_size is not None and torch.is_grad_enabled():
             score = partial(_recompute, score)
-        size = self._pairs_at_once(x)
+        size = self.pairs_at_once(x)
         return score(x, z, *weights) if size is None else in_chunks(score, x, z, size, *weights)
 
-    def _joins(self, x: Tensor, z: Tensor) -> bool:
+    def joins(self, x: Tensor, z: Tensor) -> bool:
         """Whether every pair has a z of its own and x is short: then one product is faster."""
         known = not isinstance(self.first.weight, UninitializedParameter)
         pairs = batch_shape(x.shape[:-1], z.shape[:-1])
         return known and x.shape[-1] <= SHORT and tuple(z.shape[:-1]) == pairs
 
-    def _pairs_at_once(self, x: Tensor) -> int | None:
+    def pairs_at_once(self, x: Tensor) -> int | None:
         """Return how many pairs to score at a time, None for all of them."""
         if self.chunk_size is None and x.device.type == "cpu" and not is_compiling():
             return max(1, CACHED_VALUES // self.widest)
@@ -149,7 +149,7 @@ class ConcatCritic(Critic):
 
     def _score_joined(self, x: Tensor, z: Tensor, weight: Tensor, *others: Tensor) -> Tensor:
         """Score from the concatenation of x and z."""
-        rows = torch.cat((x.expand(*z.shape[:-1], -1), z), dim=-1)
+        rows = join(x, z)
         hidden = F.linear(rows.view(-1, rows.shape[-1]), weight, others[0])
         return self._finish(hidden, *others[1:]).view(z.shape[:-1])
 
@@ -279,6 +279,11 @@ def batch_shape(x: Sequence[int], z: Sequence[int]) -> tuple[int, ...]:
             f"got {tuple(x)} and {tuple(z)}."
         )
     return pairs
+
+
+def join(x: Tensor, z: Tensor) -> Tensor:
+    """Concatenate every z, shape ``(*, D_z)``, with its x, which broadcasts to it."""
+    return torch.cat((x.expand(*z.shape[:-1], -1), z), dim=-1)
 
 
 def in_chunks(

@@ -27,6 +27,7 @@ __all__ = [
     "log_mean_exp",
     "nwj",
     "smile",
+    "split_candidates",
     "split_pairs",
     "tuba",
 ]
@@ -300,6 +301,24 @@ def split_pairs(scores: Tensor) -> tuple[Tensor, Tensor]:
         )
     rest = scores.flatten()[1:].view(rows - 1, rows + 1)[:, :-1].reshape(rows, rows - 1)
     return scores.diagonal(), rest
+
+
+def split_candidates(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Split the scores of every x with its own z and with K partners.
+
+    Args:
+        scores: The own z first, shape ``(*, 1 + K, N)``.
+
+    Returns:
+        The joint scores, shape ``(*, N)``, and the marginal ones, shape ``(*, N, K)``.
+
+    Example:
+        >>> split_candidates(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
+        (tensor([0., 1.]), tensor([[2.],
+                [3.]]))
+    """
+    joint, marginal = scores.split((1, scores.shape[-2] - 1), dim=-2)
+    return joint.squeeze(-2), marginal.mT
 
 
 def other_rows(joint: Tensor, marginal: Tensor) -> Tensor:

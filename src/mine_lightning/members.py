@@ -10,9 +10,10 @@ from mine_lightning.critics import ConcatCritic
 from mine_lightning.data.stacks import Batch
 from mine_lightning.distributed import Processes
 from mine_lightning.ensemble import CriticEnsemble, ObjectiveEnsemble
-from mine_lightning.functional import split_pairs
+from mine_lightning.functional import split_candidates, split_pairs
 from mine_lightning.metrics import LogPartition, MutualInformation
 from mine_lightning.module import check_log_ratio, unpack
+from mine_lightning.network import Network
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.training import StackedTraining
 
@@ -109,24 +110,31 @@ class MutualInformationEnsemble(StackedTraining):
         Raises:
             ValueError: If the batch or the critic's answer breaks the contract.
         """
-        (x, z), partners = batch["joint"], batch["marginal"]
-        unpack({"joint": (x[0], z[0]), "marginal": partners[0]})
         if self.all_pairs:
+            x, z, _ = self._unpack(batch)
             others = gathered(z, 1, processes)
             pairs = self.critics.score_pairs(x.unsqueeze(2), others.unsqueeze(1))
             joint, marginal = torch.vmap(split_pairs)(gathered(pairs, 1, processes))
             return joint, marginal
-        partners = partners.unsqueeze(2) if partners.ndim == z.ndim else partners
-        candidates = torch.cat((z.unsqueeze(1), partners.transpose(1, 2)), dim=1)
-        scores = self.critics.score_pairs(x.unsqueeze(1), candidates)  # (E, 1 + K, N)
-        scores = gathered(scores, 2, processes)
-        joint, marginal = scores.split((1, scores.shape[1] - 1), dim=1)
-        return joint.squeeze(1), marginal.transpose(1, 2)
+        scores = self.critics.score_pairs(*self.candidates(batch))  # (E, 1 + K, N)
+        return split_candidates(gathered(scores, 2, processes))
 
-    def loss(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return the sum of the members' losses, and the scores."""
-        joint, marginal = self.scores(batch, self.shared)
-        return self.objectives.loss(joint, marginal).sum(), (joint, marginal)
+    def candidates(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        x, z, partners = self._unpack(batch)
+        return x.unsqueeze(1), torch.cat((z.unsqueeze(1), partners.transpose(1, 2)), dim=1)
+
+    def _unpack(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Check a batch; return x, z and the partners as ``(E, N, K, ...)``."""
+        (x, z), partners = batch["joint"], batch["marginal"]
+        unpack({"joint": (x[0], z[0]), "marginal": partners[0]})
+        return x, z, partners.unsqueeze(2) if partners.ndim == z.ndim else partners
+
+    def reduce(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Return the sum of the members' losses, shape ``()``."""
+        return self.objectives.loss(joint, marginal).sum()
+
+    def network(self) -> Network | None:
+        return None if self.all_pairs else Network.of(self.critics.critic)
 
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
         joint, marginal = (torch.stack(side, dim=1) for side in zip(*scores, strict=True))

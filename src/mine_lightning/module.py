@@ -12,9 +12,10 @@ from mine_lightning.compilation import Compile
 from mine_lightning.critics import ConcatCritic, score_pairs
 from mine_lightning.data.stacks import Batch
 from mine_lightning.distributed import Processes
-from mine_lightning.functional import split_pairs
+from mine_lightning.functional import split_candidates, split_pairs
 from mine_lightning.guard import OnNonfinite
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
+from mine_lightning.network import Network
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.training import StackedTraining
 
@@ -135,21 +136,25 @@ class MutualInformationEstimator(StackedTraining):
         Raises:
             ValueError: If the batch or the critic's answer breaks the contract.
         """
-        x, z, partners = unpack(batch)
         if self.all_pairs:
+            x, z, _ = unpack(batch)
             others = z if processes is None else processes.gather(z)
             pairs = score_pairs(self.critic, x.unsqueeze(1), others.unsqueeze(0))
             return split_pairs(pairs if processes is None else processes.gather(pairs))
-        candidates = torch.cat((z.unsqueeze(0), partners.transpose(0, 1)))  # (1 + K, N, ...)
-        scores = score_pairs(self.critic, x.unsqueeze(0), candidates)
+        scores = score_pairs(self.critic, *self.candidates(batch))
         if processes is not None:
             scores = processes.gather(scores.t()).t()
-        joint, marginal = scores.split((1, len(scores) - 1))
-        return joint.squeeze(0), marginal.t()
+        return split_candidates(scores)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        joint, marginal = self.scores(batch, self.shared)
-        return self.objective.loss(joint, marginal), (joint, marginal)
+    def candidates(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        x, z, partners = unpack(batch)
+        return x.unsqueeze(0), torch.cat((z.unsqueeze(0), partners.transpose(0, 1)))
+
+    def reduce(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        return self.objective.loss(joint, marginal)
+
+    def network(self) -> Network | None:
+        return None if self.all_pairs else Network.of(self.critic)
 
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
         return {"train/loss": losses.mean(), "train/mi": self.objective.pooled_estimate(scores)}

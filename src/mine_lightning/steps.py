@@ -32,8 +32,8 @@ class HookedStep:
     """One optimizer step through Lightning: every strategy, precision and hook has its part.
 
     Args:
-        module: The module being trained, which optimises manually. Its ``loss(batch)`` returns the
-            loss, shape ``()``, and what to hand back, its ``clip(gradients)`` clipped gradients.
+        module: The module being trained, which optimises manually: a
+            :class:`~mine_lightning.training.StackedTraining`.
     """
 
     def __init__(self, module: Any) -> None:
@@ -90,20 +90,17 @@ class BareStep(HookedStep):
         return taken
 
     def take(self, batch: Any) -> tuple[Tensor, Any]:
-        loss, others = self.module.loss(batch)
+        loss, others, gradients = self.differentiate(batch)
+        for weight, gradient in zip(self.weights, gradients, strict=True):
+            weight.grad = gradient
+        self.bare.step()
+        return loss, others
+
+    def differentiate(self, batch: Any) -> tuple[Tensor, Any, list[Tensor]]:
+        """Return the loss, what the module hands back, and the gradients, clipped."""
+        loss, others, gradients = self.module.differentiate(batch, self.weights)
         with torch.no_grad():
-            for weight, gradient in zip(self.weights, self.gradients(loss), strict=True):
-                weight.grad = gradient
-            self.bare.step()
-        return loss.detach(), others
-
-    def gradients(self, loss: Tensor) -> list[Tensor]:
-        """Return the gradient of every weight, clipped; zero where the loss does not feel it.
-
-        Fused kernels read memory in order, whatever the strides say.
-        """
-        found = torch.autograd.grad(loss, self.weights, materialize_grads=True)
-        return self.module.clip([gradient.contiguous() for gradient in found])
+            return loss, others, self.module.clip(gradients)
 
 
 def clipped(gradients: Sequence[Tensor], largest: float) -> list[Tensor]:

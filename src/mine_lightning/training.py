@@ -19,18 +19,23 @@ from mine_lightning.config import Configurable, as_plain
 from mine_lightning.dashboard import Dashboard
 from mine_lightning.data.stacks import Batch
 from mine_lightning.distributed import Processes
+from mine_lightning.functional import split_candidates
 from mine_lightning.guard import Guard, OnNonfinite, Step, at_step, gather_steps
+from mine_lightning.network import Network
 from mine_lightning.objectives import Objective
 from mine_lightning.steps import HookedStep, clipped, fused
 from mine_lightning.threads import FewThreads
 
 __all__ = ["StackedTraining"]
 
+UNMIXED = ("32-true", "64-true", "bf16-true")
+
 
 class StackedTraining(LightningModule):
     """Base of the modules that train critics: optimisation, schedules, logging of the training.
 
-    Subclasses implement :meth:`scores`, :meth:`loss` and :meth:`values`.
+    Subclasses implement :meth:`scores`, :meth:`reduce`, :meth:`values` and :meth:`parts`; with
+    :meth:`candidates` and :meth:`network` too, autograd is left out where that is faster.
 
     Args:
         optimizer: Makes the optimizer from the parameters.
@@ -77,6 +82,7 @@ class StackedTraining(LightningModule):
         self.gather_scores, self.guard = gather_scores, Guard(self, on_nonfinite)
         self.shared: Processes | None = None
         self._step: HookedStep | None = None
+        self._network: Network | None = None
 
     @classmethod
     def load_from_checkpoint(
@@ -101,17 +107,58 @@ class StackedTraining(LightningModule):
                 checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
             )
 
-    def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def scores(self, batch: Batch, processes: Processes | None = None) -> tuple[Tensor, Tensor]:
         """Score a batch: joint pairs and marginal pairs."""
         raise NotImplementedError
 
+    def candidates(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the pairs that the critic scores: x, and for each its own z, then its partners."""
+        raise NotImplementedError
+
+    def reduce(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Return the loss of scores, shape ``()``."""
+        raise NotImplementedError
+
+    def network(self) -> Network | None:
+        """Return the layers of the critic, if its scores of the candidates are nothing else."""
+        return None
+
     def loss(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the loss of a minibatch, shape ``()``, and its scores."""
-        raise NotImplementedError
+        scores = self.scores(batch, self.shared)
+        return self.reduce(*scores), scores
 
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
         """Return what to log of some minibatches, from their losses ``(K,)`` and their scores."""
         raise NotImplementedError
+
+    def differentiate(
+        self, batch: Batch, weights: Sequence[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], list[Tensor]]:
+        """Return the loss of a minibatch, its scores, and the gradient of every weight.
+
+        A weight that the loss does not feel has a gradient of zero. Fused kernels read gradients in
+        the order of memory, whatever their strides say.
+        """
+        if self._network is not None:
+            x, z = self.candidates(batch)
+            if self._network.holds(x, z):
+                return self._differentiate(self._network, x, z, weights)
+        loss, scores = self.loss(batch)
+        gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
+        return loss.detach(), scores, [gradient.contiguous() for gradient in gradients]
+
+    def _differentiate(
+        self, network: Network, x: Tensor, z: Tensor, weights: Sequence[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], list[Tensor]]:
+        """Leave only the objective to autograd."""
+        raw, tape = network.forward(x, z)
+        scores = split_candidates(raw.requires_grad_())
+        loss = self.reduce(*scores)
+        others = [weight for weight in weights if not network.has(weight)]
+        slope, *rest = torch.autograd.grad(loss, [raw, *others], materialize_grads=True)
+        found = network.backward(slope, tape) | dict(zip(others, rest, strict=True))
+        return loss.detach(), scores, [found[weight] for weight in weights]
 
     def parts(self) -> tuple[nn.Module, Objective]:
         """Return the modules with weights and buffers that training changes."""
@@ -168,10 +215,11 @@ class StackedTraining(LightningModule):
     def on_train_start(self) -> None:
         several = self.trainer.world_size > 1
         self.shared = self.processes(even=True) if several and self.gather_scores else None
+        self._network = self.network() if self.trainer.precision in UNMIXED else None
         self._step = choose_step(self, self.compile_mode)
 
     def on_train_end(self) -> None:
-        self._step = self.shared = None
+        self._step = self.shared = self._network = None
 
     def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
         """Take one optimizer step for each of the minibatches handed over."""

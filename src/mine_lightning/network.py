@@ -1,0 +1,116 @@
+"""The network of a concat critic with its reverse pass written out.
+
+The matrix products of a small critic take less time than the graph that autograd builds around
+them. Where nothing else hangs on that graph, a training step calls them one by one.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mine_lightning.critics import ConcatCritic, join
+from mine_lightning.layers import IN_PLACE, SLOPES, PairLinear
+
+__all__ = ["Network", "Tape"]
+
+
+class Tape(NamedTuple):
+    """What the reverse pass needs: the inputs of every layer, and what it activated."""
+
+    inputs: list[Tensor]
+    sums: list[Tensor]
+
+
+class Network:
+    r"""The layers of a :class:`~mine_lightning.ConcatCritic`, or of E stacked ones.
+
+    .. math::
+        h_0 = (x, z), \quad s_l = W_l h_{l - 1} + b_l, \quad h_l = \sigma(s_l), \quad
+        T = s_L
+
+    The gradient :math:`g_L` of a loss by the scores gives
+
+    .. math::
+        g_{l - 1} = \sigma'(s_{l - 1}) \odot W_l^\top g_l, \quad
+        \partial_{W_l} = \sum_n g_{l, n} h_{l - 1, n}^\top, \quad
+        \partial_{b_l} = \sum_n g_{l, n}
+
+    Args:
+        critic: The critic, whose weights may have a first dimension of E.
+    """
+
+    def __init__(self, critic: ConcatCritic) -> None:
+        layers: list[Any] = [critic.first, *critic.head]
+        self.critic = critic
+        self.weights = [layer.weight for layer in layers]
+        self.biases = [layer.bias for layer in layers]
+        self.activate = IN_PLACE.get(critic.activation, critic.activate)
+        self.slope = SLOPES[critic.activation]
+
+    @classmethod
+    def of(cls, critic: nn.Module) -> "Network | None":
+        """Return the network of a critic, None where its scores are more than these layers."""
+        if type(critic) is not ConcatCritic or critic.spectral_norm or critic.chunk_size:
+            return None
+        modules = list(critic.modules())
+        plain = {ConcatCritic, PairLinear, nn.ModuleList, nn.Linear}.issuperset(map(type, modules))
+        hooked = any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in modules)
+        frozen = not all(weight.requires_grad for weight in critic.parameters())
+        return None if hooked or frozen or not plain else cls(critic)
+
+    def holds(self, x: Tensor, z: Tensor) -> bool:
+        """Whether the critic scores these pairs at once, from their concatenations."""
+        most = self.critic.pairs_at_once(x) if self.weights[0].ndim == 2 else None
+        return self.critic.joins(x, z) and (most is None or z.shape[:-1].numel() <= most)
+
+    def has(self, weight: Tensor) -> bool:
+        """Whether a weight is one of the network's."""
+        return any(weight is own for own in (*self.weights, *self.biases))
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tape]:
+        """Score pairs.
+
+        Args:
+            x: Samples, shape ``(1, N, D_x)``, or with a first dimension of E.
+            z: Samples for each x, shape ``(M, N, D_z)``, or with a first dimension of E.
+
+        Returns:
+            The scores, shape ``(M, N)`` or ``(E, M, N)``, and the tape.
+        """
+        self.critic.first.check(x, z)
+        values = join(x, z).flatten(-3, -2)
+        tape = Tape([values], [])
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            if tape.sums:
+                values = self.activate(values)
+                tape.inputs.append(values)
+            values = affine(values, weight, bias)
+            tape.sums.append(values)
+        return values.view(z.shape[:-1]), tape
+
+    @torch.no_grad()
+    def backward(self, gradient: Tensor, tape: Tape) -> dict[Tensor, Tensor]:
+        """Return the gradient by every weight and bias.
+
+        Args:
+            gradient: Gradient by the scores, shaped like them.
+            tape: As returned by :meth:`forward`.
+        """
+        gradient = gradient.reshape(tape.sums[-1].shape)
+        found = {}
+        for layer in reversed(range(len(self.weights))):
+            found[self.weights[layer]] = gradient.mT @ tape.inputs[layer]
+            found[self.biases[layer]] = gradient.sum(-2)
+            if layer:
+                gradient = gradient @ self.weights[layer]
+                gradient = self.slope(gradient, tape.sums[layer - 1], tape.inputs[layer])
+        return found
+
+
+def affine(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Apply a linear layer, shape ``(O, I)``, or E stacked ones to rows, shape ``(E, N, I)``."""
+    if weight.ndim == 2:
+        return torch.addmm(bias, rows, weight.t())
+    return torch.bmm(rows, weight.mT).add_(bias.unsqueeze(1))
