@@ -68,6 +68,20 @@ def mine_loss(joint: Tensor, marginal: Tensor) -> Tensor:
     return partition / partition.detach() - joint.mean()
 
 
+def stable(joint: Tensor, log_mean: Tensor, pairs: int) -> Tensor:
+    return joint[joint.detach() <= log_mean.detach() + math.log(pairs)].mean()
+
+
+def stable_dv_loss(joint: Tensor, marginal: Tensor) -> Tensor:
+    log_mean = marginal.exp().mean().log()
+    return log_mean - stable(joint, log_mean, marginal.numel())
+
+
+def stable_mine_loss(joint: Tensor, marginal: Tensor) -> Tensor:
+    log_mean = marginal.exp().mean().log()
+    return mine_loss(joint, marginal) + joint.mean() - stable(joint, log_mean, marginal.numel())
+
+
 def tuba_first_loss(joint: Tensor, marginal: Tensor) -> Tensor:
     partition = marginal.exp().mean()
     return -(joint.mean() - partition / partition.detach())
@@ -210,7 +224,9 @@ def f_cases(member: str) -> dict[str, Case]:
 
 CASES: dict[str, Case] = {
     "dv": Case(DonskerVaradhan, dv),
+    "dv-stable": Case(lambda: DonskerVaradhan(stable=True), dv, stable_dv_loss),
     "mine": Case(MINE, dv, mine_loss),
+    "mine-stable": Case(lambda: MINE(stable=True), dv, stable_mine_loss),
     "mine-rate-1": Case(lambda: MINE(ma_rate=1.0), dv),
     "nwj": Case(NWJ, nwj, neutral=1.0, loss_overflows=True, estimate_overflows=True),
     "tuba": Case(

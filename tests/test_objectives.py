@@ -68,6 +68,17 @@ def test_mine_of_rate_1_has_the_gradient_of_donsker_varadhan():
         )
 
 
+@pytest.mark.parametrize("make", [DonskerVaradhan, MINE])
+@pytest.mark.parametrize("shift", [0.0, 30.0])
+def test_a_stable_loss_leaves_scores_alone_that_no_marginal_score_contradicts(make, shift):
+    joint, marginal = torch.tensor([0.0, 1.7, 1.9, 50.0]) + shift, torch.zeros(4, 2) + shift
+    marginal = marginal[:, :1].expand(4, 2)  # ln 8 = 2.08
+    expected = torch.tensor([-1, -1, -1, 0]) / 3
+    found, marginal_gradient = gradient(make(stable=True), joint, marginal)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(marginal_gradient, torch.full((4, 2), 1 / 8))
+
+
 def test_the_first_batch_starts_the_average():
     objective = MINE(ma_rate=0.01)
     objective.loss(torch.zeros(2), torch.full((2,), 5.0))

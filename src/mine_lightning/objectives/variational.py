@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from mine_lightning.functional import check_scores, donsker_varadhan, log_mean_exp, nwj
+from mine_lightning.functional import check_scores, log_mean_exp, nwj
 from mine_lightning.objectives.base import Objective
 from mine_lightning.objectives.baselines import (
     Baseline,
@@ -23,8 +23,25 @@ class DonskerVaradhan(Objective):
     .. math:: \text{loss} = -\bigl(\overline{T} - \ln \overline{e^{T'}}\bigr)
 
     Weakness: the gradient of the logarithm of a minibatch mean is biased (Belghazi et al. 2018,
-    section 3.2), which :class:`MINE` corrects; and nothing holds the scores' constant, which
-    drifts. See :func:`~mine_lightning.functional.donsker_varadhan`.
+    section 3.2), which :class:`MINE` corrects; nothing holds the scores' constant, which drifts;
+    and where the information comes near :math:`\ln M`, for M marginal scores in a minibatch, the
+    scores explode: a region that holds more than 1/M of the joint pairs and less than 1/M of the
+    marginal ones is rarely contradicted. With ``stable``, the loss leaves such scores alone,
+
+    .. math::
+        \text{loss} = \ln \overline{e^{T'}} - \frac{\sum_i w_i T_i}{\sum_i w_i}, \quad
+        w_i = \begin{cases} 1 & T_i \le \ln \sum_j e^{T'_j} \\ 0 & \text{otherwise,} \end{cases}
+
+    and its minimum for a ratio below M is that of the bound. The estimate is the bound itself,
+    see :func:`~mine_lightning.functional.donsker_varadhan`.
+
+    References:
+        Donsker and Varadhan 1983; Belghazi et al., "MINE", 2018. No minibatch of M can support
+        more than about :math:`\ln M`: McAllester and Stratos, "Formal Limitations on the
+        Measurement of Mutual Information", 2020.
+
+    Args:
+        stable: Whether joint scores that the marginal ones cannot contradict are left alone.
 
     Example:
         >>> objective = DonskerVaradhan()
@@ -32,8 +49,24 @@ class DonskerVaradhan(Objective):
         tensor(1.)
     """
 
+    def __init__(self, stable: bool = False) -> None:
+        super().__init__()
+        self.stable = stable
+
     def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
-        return -donsker_varadhan(joint, marginal)
+        joint, marginal = check_scores(joint, marginal)
+        log_mean = log_mean_exp(marginal)
+        return log_mean - self.mean_score(joint, log_mean, marginal.numel())
+
+    def mean_score(self, joint: Tensor, log_mean: Tensor, pairs: int) -> Tensor:
+        """Return the mean joint score, with ``stable`` of those that the marginal ones support."""
+        if not self.stable:
+            return joint.mean()
+        supported = joint <= log_mean + math.log(pairs)
+        return torch.where(supported, joint, 0).sum() / supported.sum().clamp_min(1)
+
+    def extra_repr(self) -> str:
+        return f"stable={self.stable}"
 
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return joint, marginal
@@ -64,6 +97,7 @@ class MINE(DonskerVaradhan):
         ma_rate: Weight of the new batch in the moving average, in (0, 1]:
             ``ema <- (1 - ma_rate) * ema + ma_rate * batch``. At 1 the gradient is that of
             :class:`DonskerVaradhan`.
+        stable: As for :class:`DonskerVaradhan`, with the moving average.
 
     Raises:
         ValueError: If ``ma_rate`` is outside (0, 1].
@@ -79,8 +113,8 @@ class MINE(DonskerVaradhan):
 
     log_ema: Tensor
 
-    def __init__(self, ma_rate: float = 0.01) -> None:
-        super().__init__()
+    def __init__(self, ma_rate: float = 0.01, stable: bool = False) -> None:
+        super().__init__(stable)
         check_ma_rate(ma_rate)
         self.ma_rate = ma_rate
         self.register_buffer("log_ema", torch.tensor(-math.inf))
@@ -91,10 +125,10 @@ class MINE(DonskerVaradhan):
         log_ema = blend_logs(self.log_ema, log_mean.detach(), self.ma_rate)
         if self.training:
             self.log_ema.copy_(log_ema)
-        return torch.exp(log_mean - log_ema) - joint.mean()
+        return torch.exp(log_mean - log_ema) - self.mean_score(joint, log_ema, marginal.numel())
 
     def extra_repr(self) -> str:
-        return f"ma_rate={self.ma_rate}"
+        return f"ma_rate={self.ma_rate}, {super().extra_repr()}"
 
 
 class NWJ(Objective):
