@@ -7,21 +7,23 @@ import torch
 
 from mine_lightning import divergences
 from mine_lightning.functional import (
-    all_pairs,
-    candidates,
     club,
     donsker_varadhan,
     f_divergence,
     infonce,
     interpolated_bound,
     leave_one_out,
+    nwj,
+    smile,
+    tuba,
+)
+from mine_lightning.scores import (
+    all_pairs,
+    candidates,
     log_mean_exp,
     log_sum_without,
-    nwj,
     other_rows,
-    smile,
     split_pairs,
-    tuba,
 )
 from objective_cases import MEMBERS, draw_scores
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from mine_lightning.critics import ConcatCritic
-from mine_lightning.functional import log_mean_exp
 from mine_lightning.module import MutualInformationEstimator
 from mine_lightning.objectives import Objective
+from mine_lightning.scores import log_mean_exp
 from objective_cases import CASES, Case, cases_where, draw_scores, every_case
 
 

@@ -11,7 +11,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.clustering import MutualInfoScore
 from torchmetrics.wrappers import Running
 
-from mine_lightning.functional import donsker_varadhan, log_mean_exp
+from mine_lightning.functional import donsker_varadhan
 from mine_lightning.metrics import (
     EffectiveSampleSize,
     LogPartition,
@@ -34,6 +34,7 @@ from mine_lightning.objectives import (
     LearnableBaseline,
     LeaveOneOut,
 )
+from mine_lightning.scores import log_mean_exp
 
 OBJECTIVES = [
     DonskerVaradhan(),

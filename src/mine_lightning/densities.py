@@ -9,8 +9,8 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
 from mine_lightning.critics import Critic
-from mine_lightning.functional import widen
 from mine_lightning.layers import activation_layer, mlp
+from mine_lightning.scores import widen
 
 __all__ = ["ConditionalCategorical", "ConditionalGaussian"]
 

@@ -10,11 +10,11 @@ from mine_lightning.critics import ConcatCritic
 from mine_lightning.data.stacks import Batch
 from mine_lightning.distributed import Processes
 from mine_lightning.ensemble import CriticEnsemble, ObjectiveEnsemble
-from mine_lightning.functional import split_candidates, split_pairs
 from mine_lightning.metrics import LogPartition, MutualInformation
 from mine_lightning.module import check_log_ratio, unpack
 from mine_lightning.network import Network
 from mine_lightning.objectives import MINE, Objective
+from mine_lightning.scores import split_candidates, split_pairs
 from mine_lightning.training import StackedTraining
 
 __all__ = ["MutualInformationEnsemble"]

@@ -12,11 +12,11 @@ from mine_lightning.compilation import Compile
 from mine_lightning.critics import ConcatCritic, score_pairs
 from mine_lightning.data.stacks import Batch
 from mine_lightning.distributed import Processes
-from mine_lightning.functional import split_candidates, split_pairs
 from mine_lightning.guard import OnNonfinite
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
 from mine_lightning.network import Network
 from mine_lightning.objectives import MINE, Objective
+from mine_lightning.scores import split_candidates, split_pairs
 from mine_lightning.training import StackedTraining
 
 __all__ = ["MutualInformationEstimator", "check_log_ratio", "unpack"]

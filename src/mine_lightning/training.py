@@ -19,10 +19,10 @@ from mine_lightning.config import Configurable, as_plain
 from mine_lightning.dashboard import Dashboard
 from mine_lightning.data.stacks import Batch
 from mine_lightning.distributed import Processes
-from mine_lightning.functional import split_candidates
 from mine_lightning.guard import Guard, OnNonfinite, Step, at_step, gather_steps
 from mine_lightning.network import Network
 from mine_lightning.objectives import Objective
+from mine_lightning.scores import split_candidates
 from mine_lightning.steps import HookedStep, clipped, fused
 from mine_lightning.threads import FewThreads
 

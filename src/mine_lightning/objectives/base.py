@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from mine_lightning.config import Configurable
-from mine_lightning.functional import check_scores, log_mean_exp
+from mine_lightning.scores import check_scores, log_mean_exp
 
 __all__ = ["Kind", "Objective"]
 

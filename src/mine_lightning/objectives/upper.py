@@ -6,8 +6,8 @@ With a lower bound from another objective they make a sandwich. Critics are in
 
 from torch import Tensor
 
-from mine_lightning.functional import check_scores, log_mean_exp, other_rows
 from mine_lightning.objectives.base import Kind, Objective
+from mine_lightning.scores import check_scores, log_mean_exp, other_rows
 
 __all__ = ["CLUB", "LeaveOneOut"]
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from mine_lightning.functional import check_scores, log_mean_exp, nwj
+from mine_lightning.functional import nwj
 from mine_lightning.objectives.base import Objective
 from mine_lightning.objectives.baselines import (
     Baseline,
@@ -13,6 +13,7 @@ from mine_lightning.objectives.baselines import (
     blend_logs,
     check_ma_rate,
 )
+from mine_lightning.scores import check_scores, log_mean_exp
 
 __all__ = ["MINE", "NWJ", "TUBA", "DonskerVaradhan"]
 
@@ -66,7 +67,7 @@ class DonskerVaradhan(Objective):
         return torch.where(supported, joint, 0).sum() / supported.sum().clamp_min(1)
 
     def extra_repr(self) -> str:
-        return f"stable={self.stable}"
+        return "stable=True" if self.stable else ""
 
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return joint, marginal
@@ -128,7 +129,7 @@ class MINE(DonskerVaradhan):
         return torch.exp(log_mean - log_ema) - self.mean_score(joint, log_ema, marginal.numel())
 
     def extra_repr(self) -> str:
-        return f"ma_rate={self.ma_rate}, {super().extra_repr()}"
+        return f"ma_rate={self.ma_rate}" + (", stable=True" if self.stable else "")
 
 
 class NWJ(Objective):
