@@ -40,6 +40,22 @@ def test_partners_come_from_the_own_minibatch_and_each_row_serves_equally(
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+def test_partners_of_shuffled_rows_are_other_rows_of_the_minibatch(
+    sampler: MarginalSampler,
+) -> None:
+    rows = torch.randperm(24, generator=seeded()).view(3, 8)
+    own = sampler.partners(rows, 24, seeded())
+    partners = sampler.partners_of_shuffled(rows, 24, seeded())
+    assert partners.shape == own.shape
+    assert not (partners.view(3, 8, -1) == rows.unsqueeze(-1)).any()
+    if sampler in WITHIN:
+        assert all(
+            set(c.flatten().tolist()) <= set(b.tolist())
+            for b, c in zip(rows, partners, strict=True)
+        )
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
 def test_partners_fixed_once_are_those_drawn_at_once(sampler: MarginalSampler) -> None:
     every = sampler.partners(torch.arange(50), 50, seeded())
     fixed = sampler.fix(50, seeded())
@@ -57,6 +73,16 @@ def test_a_derangement_is_uniform_over_the_other_rows() -> None:
     draws = torch.stack(
         [Derangement().partners(torch.arange(4), 4, seeded(seed)) for seed in range(6000)]
     )
+    counts = torch.stack([(draws == row).sum(0) for row in range(4)]) / 6000
+    expected = (1 - torch.eye(4)) / 3
+    assert torch.allclose(counts, expected, atol=4 * (1 / 3 * 2 / 3 / 6000) ** 0.5)
+
+
+@pytest.mark.parametrize("sampler", [Derangement(), Partners(1)], ids=["derangement", "partners"])
+def test_partners_of_shuffled_rows_are_uniform_too(sampler: MarginalSampler) -> None:
+    orders = torch.stack([torch.randperm(4, generator=seeded(seed)) for seed in range(6000)])
+    partners = sampler.partners_of_shuffled(orders, 4).view(orders.shape)
+    draws = torch.empty_like(partners).scatter_(-1, orders, partners)
     counts = torch.stack([(draws == row).sum(0) for row in range(4)]) / 6000
     expected = (1 - torch.eye(4)) / 3
     assert torch.allclose(counts, expected, atol=4 * (1 / 3 * 2 / 3 / 6000) ** 0.5)

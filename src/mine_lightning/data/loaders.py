@@ -155,7 +155,7 @@ class TrainingLoader(EpochLoader):
         mine = order[self.rank :: self.world_size][: self.batches * self.batch_size]
         generator = spawn_generator(self.seed, epoch, 1 + self.rank)
         for rows in mine.view(-1, self.batch_size).split(self._block()):
-            partners = self.marginal.partners(rows, len(self.x), generator)
+            partners = self.marginal.partners_of_shuffled(rows, len(self.x), generator)
             rows, partners = rows.to(self.device), partners.to(self.device)
             sides = gather(self.x, rows), gather(self.z, rows), gather(self.z, partners)
             for x, z, apart in zip(*sides, strict=True):

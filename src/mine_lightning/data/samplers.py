@@ -40,6 +40,12 @@ class MarginalSampler(Configurable):
         """
         raise NotImplementedError
 
+    def partners_of_shuffled(
+        self, rows: Tensor, pool: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Name the partners of rows that are in random order, which may save drawing another."""
+        return self.partners(rows, pool, generator)
+
     def fix(
         self, rows: int, generator: torch.Generator | None = None
     ) -> Callable[[Tensor], Tensor]:
@@ -94,6 +100,12 @@ class Derangement(MarginalSampler):
         self.check(rows.shape[-1])
         order, ranks = random_cycle(rows, generator)
         return rows.gather(-1, order.gather(-1, (ranks + 1) % rows.shape[-1]))
+
+    def partners_of_shuffled(
+        self, rows: Tensor, pool: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        self.check(rows.shape[-1])
+        return rows.roll(-1, -1)
 
 
 class CyclicShift(MarginalSampler):
@@ -172,6 +184,12 @@ class Partners(MarginalSampler):
         places = (ranks.unsqueeze(-1) + steps) % rows.shape[-1]  # (*, N, K)
         partners = order.gather(-1, places.flatten(-2)).view(places.shape)
         return rows.gather(-1, partners.flatten(-2)).view(places.shape)
+
+    def partners_of_shuffled(
+        self, rows: Tensor, pool: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        self.check(rows.shape[-1])
+        return torch.stack([rows.roll(-step, -1) for step in range(1, self.count + 1)], dim=-1)
 
     def fix(
         self, rows: int, generator: torch.Generator | None = None

@@ -227,8 +227,8 @@ class StreamLoader(EpochLoader):
             first = max(0, start - number * AT_ONCE)
             if first < len(rows):
                 generator = spawn_generator(self.seed, *seeds, number)
-                partners = self.marginal.partners(rows, len(x), generator).to(x.device)
-                rows = rows.to(x.device)
+                partners = self.marginal.partners_of_shuffled(rows, len(x), generator)
+                rows, partners = rows.to(x.device), partners.to(x.device)
                 gathered = zip(*map(gather, (x, z, z), (rows, rows, partners)), strict=True)
                 for pair_x, pair_z, apart in islice(gathered, first, None):
                     yield {"joint": (pair_x, pair_z), "marginal": apart}
