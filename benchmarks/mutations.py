@@ -110,7 +110,7 @@ FAULTS = [
           "return torch.exp(log_mean - log_ema) - self", "return log_mean - self",
           SCORES),
     Fault("stable: every joint score counts", "objectives/variational.py",
-          "torch.where(supported, joint, 0).sum()", "joint.sum()", SCORES),
+          "torch.where(kept, joint, 0).sum()", "joint.sum()", SCORES),
     Fault("stable: the mean for the sum", "objectives/variational.py",
           "joint <= log_mean + math.log(pairs)", "joint <= log_mean", SCORES),
     Fault("network: no slope", "network.py",

@@ -229,6 +229,9 @@ CASES: dict[str, Case] = {
     "mine-stable": Case(lambda: MINE(stable=True), dv, stable_mine_loss),
     "mine-rate-1": Case(lambda: MINE(ma_rate=1.0), dv),
     "nwj": Case(NWJ, nwj, neutral=1.0, loss_overflows=True, estimate_overflows=True),
+    "nwj-stable": Case(
+        lambda: NWJ(stable=True), nwj, neutral=1.0, loss_overflows=True, estimate_overflows=True
+    ),
     "tuba": Case(
         TUBA,
         lambda joint, marginal: joint.mean() - marginal.exp().mean() + 1,

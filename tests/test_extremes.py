@@ -59,7 +59,7 @@ def estimate(x, z) -> float:
 def follow(x, z) -> float:
     learner = MutualInformationLearner()
     pairs = torch.as_tensor(x), torch.as_tensor(z)
-    for _ in range(4):
+    for _ in range(8):
         for a, b in zip(*(rows.split(64) for rows in pairs), strict=True):
             learner.update(a, b)
     return learner.compute().mi.item()

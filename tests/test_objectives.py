@@ -79,6 +79,13 @@ def test_a_stable_loss_leaves_scores_alone_that_no_marginal_score_contradicts(ma
     torch.testing.assert_close(marginal_gradient, torch.full((4, 2), 1 / 8))
 
 
+def test_stable_nwj_leaves_ratios_alone_beyond_the_number_of_marginal_scores():
+    joint, marginal = torch.tensor([1.0, 2.9, 3.2, 50.0]), torch.ones(4, 2)  # 1 + ln 8 = 3.08
+    found, marginal_gradient = gradient(NWJ(stable=True), joint, marginal)
+    torch.testing.assert_close(found, torch.tensor([-0.25, -0.25, 0, 0]))
+    torch.testing.assert_close(marginal_gradient, gradient(NWJ(), joint, marginal)[1])
+
+
 def test_the_first_batch_starts_the_average():
     objective = MINE(ma_rate=0.01)
     objective.loss(torch.zeros(2), torch.full((2,), 5.0))

@@ -18,6 +18,17 @@ from mine_lightning.scores import check_scores, log_mean_exp
 __all__ = ["MINE", "NWJ", "TUBA", "DonskerVaradhan"]
 
 
+def supported(joint: Tensor, log_mean: Tensor | float, pairs: int) -> Tensor:
+    r"""Whether marginal scores could contradict each joint one: :math:`e^T` is at most their sum.
+
+    Args:
+        joint: Joint scores, any shape.
+        log_mean: Logarithm of the mean :math:`e^{T'}`.
+        pairs: Number of marginal scores.
+    """
+    return joint <= log_mean + math.log(pairs)
+
+
 class DonskerVaradhan(Objective):
     r"""The plain Donsker-Varadhan bound, trained on itself: a lower bound.
 
@@ -63,8 +74,8 @@ class DonskerVaradhan(Objective):
         """Return the mean joint score, with ``stable`` of those that the marginal ones support."""
         if not self.stable:
             return joint.mean()
-        supported = joint <= log_mean + math.log(pairs)
-        return torch.where(supported, joint, 0).sum() / supported.sum().clamp_min(1)
+        kept = supported(joint, log_mean, pairs)
+        return torch.where(kept, joint, 0).sum() / kept.sum().clamp_min(1)
 
     def extra_repr(self) -> str:
         return "stable=True" if self.stable else ""
@@ -138,15 +149,30 @@ class NWJ(Objective):
     .. math:: \text{loss} = -\bigl(\overline{T} - \overline{e^{T' - 1}}\bigr)
 
     See :func:`~mine_lightning.functional.nwj`. Weakness: large variance; the exponential is part of
-    the bound, so marginal scores beyond about 88 overflow in float32.
+    the bound, so marginal scores beyond about 88 overflow in float32. With ``stable`` the loss
+    leaves joint scores of :math:`T > 1 + \ln M` alone, for the reason that
+    :class:`DonskerVaradhan` gives: they would claim ratios beyond the number M of marginal scores.
+
+    Args:
+        stable: Whether joint scores that the marginal ones cannot contradict are left alone.
 
     Example:
         >>> NWJ().estimate(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 1.0]))
         tensor(0.)
     """
 
+    def __init__(self, stable: bool = False) -> None:
+        super().__init__()
+        self.stable = stable
+
     def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        if self.stable:
+            joint, marginal = check_scores(joint, marginal)
+            joint = torch.where(supported(joint, 1.0, marginal.numel()), joint, joint.detach())
         return -nwj(joint, marginal)
+
+    def extra_repr(self) -> str:
+        return "stable=True" if self.stable else ""
 
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return joint, marginal
