@@ -136,3 +136,17 @@ def test_training_by_hand_is_training_by_autograd(
     hand, autograd = (fitted(kind, by_hand, monkeypatch) for by_hand in (True, False))
     for one, other in zip(hand.parameters(), autograd.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+class Halved(MutualInformationEstimator):
+    def scores(self, batch: Any, processes: Any = None) -> tuple[Tensor, Tensor]:
+        joint, marginal = super().scores(batch, processes)
+        return joint / 2, marginal / 2
+
+
+def test_a_subclass_that_scores_differently_is_left_to_autograd() -> None:
+    batch = {"joint": (torch.zeros(4, 2), torch.zeros(4, 2)), "marginal": torch.zeros(4, 2)}
+    for kind, by_hand in ((MutualInformationEstimator, True), (Halved, False)):
+        model = kind()
+        model.scores(batch)
+        assert (model.network() is not None) == by_hand

@@ -15,7 +15,7 @@ from mine_lightning.module import check_log_ratio, unpack
 from mine_lightning.network import Network
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.scores import split_candidates, split_pairs
-from mine_lightning.training import StackedTraining
+from mine_lightning.training import StackedTraining, inherits
 
 __all__ = ["MutualInformationEnsemble"]
 
@@ -134,7 +134,8 @@ class MutualInformationEnsemble(StackedTraining):
         return self.objectives.loss(joint, marginal).sum()
 
     def network(self) -> Network | None:
-        return None if self.all_pairs else Network.of(self.critics.critic)
+        plain = inherits(self, MutualInformationEnsemble, "scores", "loss")
+        return Network.of(self.critics.critic) if plain and not self.all_pairs else None
 
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
         joint, marginal = (torch.stack(side, dim=1) for side in zip(*scores, strict=True))

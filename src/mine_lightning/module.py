@@ -17,7 +17,7 @@ from mine_lightning.metrics import LogPartition, MutualInformation, MutualInform
 from mine_lightning.network import Network
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.scores import split_candidates, split_pairs
-from mine_lightning.training import StackedTraining
+from mine_lightning.training import StackedTraining, inherits
 
 __all__ = ["MutualInformationEstimator", "check_log_ratio", "unpack"]
 
@@ -154,7 +154,8 @@ class MutualInformationEstimator(StackedTraining):
         return self.objective.loss(joint, marginal)
 
     def network(self) -> Network | None:
-        return None if self.all_pairs else Network.of(self.critic)
+        plain = inherits(self, MutualInformationEstimator, "scores", "loss")
+        return Network.of(self.critic) if plain and not self.all_pairs else None
 
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
         return {"train/loss": losses.mean(), "train/mi": self.objective.pooled_estimate(scores)}

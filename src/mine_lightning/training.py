@@ -305,6 +305,11 @@ class StackedTraining(LightningModule):
         return plain
 
 
+def inherits(module: LightningModule, kind: type, *names: str) -> bool:
+    """Whether a module's methods of these names are those of a class that it extends."""
+    return all(getattr(type(module), name) is getattr(kind, name) for name in names)
+
+
 def _callable_config(factory: Any) -> Any:
     """Return a class path, with arguments for a ``functools.partial`` of a class, if plain."""
     arguments: dict[str, Any] = {}
