@@ -56,10 +56,11 @@ def planned_steps(trainer: Any) -> int:
 
 
 class Group(NamedTuple):
-    """Weights that share their settings, with Adam's state of each."""
+    """Weights that share their settings, with Adam's state of each; ``steps`` views ``counts``."""
 
     settings: dict[str, Any]
     weights: list[Tensor]
+    counts: Tensor
     steps: list[Tensor]
     first_moments: list[Tensor]
     second_moments: list[Tensor]
@@ -74,7 +75,8 @@ class AdamStep(BareStep):
     def __init__(self, module: Any) -> None:
         super().__init__(module)
         self.decoupled = isinstance(self.bare, AdamW)
-        self.groups = [adam_group(self.bare, settings) for settings in self.bare.param_groups]
+        groups = [settings for settings in self.bare.param_groups if settings["params"]]
+        self.groups = [adam_group(self.bare, settings) for settings in groups]
         self.bare._opt_called = True  # type: ignore[attr-defined]  # asked by schedulers
 
     def take(self, batch: Any) -> tuple[Tensor, Any]:
@@ -86,7 +88,7 @@ class AdamStep(BareStep):
 
     def _update(self, group: Group, gradients: list[Tensor]) -> None:
         first_decay, second_decay = group.settings["betas"]
-        torch._foreach_add_(group.steps, 1)
+        group.counts.add_(1)
         (torch._fused_adamw_ if self.decoupled else torch._fused_adam_)(
             group.weights,
             gradients,
@@ -156,7 +158,8 @@ class CompiledStep(AdamStep):
         loss, others, gradients = self.differentiate(batch)
         with torch.no_grad():
             for group, rate in zip(self.groups, self.rates, strict=True):
-                moments = zip(group.steps, group.first_moments, group.second_moments, strict=True)
+                steps = group.counts.add_(1).unbind()
+                moments = zip(steps, group.first_moments, group.second_moments, strict=True)
                 for weight, state in zip(group.weights, moments, strict=True):
                     adam_update(weight, gradients.pop(0), state, rate, group.settings)
         return loss, [other.detach() for other in others]
@@ -173,8 +176,12 @@ def adam_group(optimizer: Optimizer, settings: dict[str, Any]) -> Group:
                 torch.zeros_like(weight),
             )
     states = [optimizer.state[weight] for weight in settings["params"]]
+    counts = torch.stack([state["step"] for state in states])
+    for state, count in zip(states, counts.unbind(), strict=True):
+        state["step"] = count
     names = ("step", "exp_avg", "exp_avg_sq")
-    return Group(settings, settings["params"], *([s[name] for s in states] for name in names))
+    moments = ([state[name] for state in states] for name in names)
+    return Group(settings, settings["params"], counts, *moments)
 
 
 def adam_update(
@@ -198,14 +205,13 @@ def adam_update(
     Args:
         weight: The weight w.
         gradient: Its gradient g.
-        state: The number t of steps, and the moments m and v.
+        state: The number t of steps, this one included, and the moments m and v.
         rate: The learning rate, shape ``()``.
         settings: The optimizer's ``betas``, ``eps``, ``weight_decay`` and
             ``decoupled_weight_decay``.
     """
     step, first, second = state
     (first_decay, second_decay), decay = settings["betas"], settings["weight_decay"]
-    step.add_(1)
     if decay and settings.get("decoupled_weight_decay"):
         weight.mul_(1 - rate * decay)
     elif decay:
