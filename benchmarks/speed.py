@@ -122,7 +122,7 @@ def plain(steps: int, x: Tensor, z: Tensor) -> None:
 
 def torch_mist(steps: int, x: Tensor, z: Tensor) -> None:
     from torch_mist.estimators import mine
-    from torch_mist.train import train_mi_estimator
+    from torch_mist.utils.train import train_mi_estimator
 
     estimator = mine(x_dim=DIMS, y_dim=DIMS, hidden_dims=[HIDDEN, HIDDEN], neg_samples=1)
     train_mi_estimator(
