@@ -4,6 +4,7 @@ The matrix products of a small critic take less time than the graph that autogra
 them. Where nothing else hangs on that graph, a training step calls them one by one.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -45,8 +46,12 @@ class Network:
         self.critic = critic
         self.weights = [layer.weight for layer in layers]
         self.biases = [layer.bias for layer in layers]
+        self.parameters = [v for layer in layers for v in (layer.weight, layer.bias)]
         self.activate = IN_PLACE.get(critic.activation, critic.activate)
         self.slope = SLOPES[critic.activation]
+        self.others: list[Tensor] = []
+        self.places = list(range(len(self.parameters)))
+        self._held: tuple[torch.Size, torch.Size] | None = None
 
     @classmethod
     def of(cls, critic: nn.Module) -> "Network | None":
@@ -59,18 +64,28 @@ class Network:
         frozen = not all(weight.requires_grad for weight in critic.parameters())
         return None if hooked or frozen or not plain else cls(critic)
 
+    def arrange(self, weights: Sequence[Tensor]) -> None:
+        """Note which ``others`` an optimizer's weights hold, and in what ``places`` their gradients
+        stand among those of the network's ``parameters`` and of the others.
+        """
+        own = set(map(id, self.parameters))
+        self.others = [weight for weight in weights if id(weight) not in own]
+        order = [id(weight) for weight in (*self.parameters, *self.others)]
+        self.places = [order.index(id(weight)) for weight in weights]
+
     def holds(self, x: Tensor, z: Tensor) -> bool:
         """Whether the critic scores these pairs at once, from their concatenations."""
-        most = self.critic.pairs_at_once(x) if self.weights[0].ndim == 2 else None
-        return self.critic.joins(x, z) and (most is None or z.shape[:-1].numel() <= most)
-
-    def has(self, weight: Tensor) -> bool:
-        """Whether a weight is one of the network's."""
-        return any(weight is own for own in (*self.weights, *self.biases))
+        if self._held != (x.shape, z.shape):
+            most = self.critic.pairs_at_once(x) if self.weights[0].ndim == 2 else None
+            if not self.critic.joins(x, z) or (most is not None and z.shape[:-1].numel() > most):
+                return False
+            self.critic.first.check(x, z)
+            self._held = x.shape, z.shape
+        return True
 
     @torch.no_grad()
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tape]:
-        """Score pairs.
+        """Score pairs that :meth:`holds` allows.
 
         Args:
             x: Samples, shape ``(1, N, D_x)``, or with a first dimension of E.
@@ -79,7 +94,6 @@ class Network:
         Returns:
             The scores, shape ``(M, N)`` or ``(E, M, N)``, and the tape.
         """
-        self.critic.first.check(x, z)
         values = join(x, z).flatten(-3, -2)
         tape = Tape([values], [])
         for weight, bias in zip(self.weights, self.biases, strict=True):
@@ -91,22 +105,21 @@ class Network:
         return values.view(z.shape[:-1]), tape
 
     @torch.no_grad()
-    def backward(self, gradient: Tensor, tape: Tape) -> dict[Tensor, Tensor]:
-        """Return the gradient by every weight and bias.
+    def backward(self, gradient: Tensor, tape: Tape) -> list[Tensor]:
+        """Return the gradients by ``parameters``: weight, bias, weight, bias, ...
 
         Args:
             gradient: Gradient by the scores, shaped like them.
             tape: As returned by :meth:`forward`.
         """
         gradient = gradient.reshape(tape.sums[-1].shape)
-        found = {}
+        found: list[Tensor] = []
         for layer in reversed(range(len(self.weights))):
-            found[self.weights[layer]] = gradient.mT @ tape.inputs[layer]
-            found[self.biases[layer]] = gradient.sum(-2)
+            found += [gradient.sum(-2), gradient.mT @ tape.inputs[layer]]
             if layer:
                 gradient = gradient @ self.weights[layer]
                 gradient = self.slope(gradient, tape.sums[layer - 1], tape.inputs[layer])
-        return found
+        return found[::-1]
 
 
 def affine(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -170,6 +170,9 @@ def split_candidates(scores: Tensor) -> tuple[Tensor, Tensor]:
         (tensor([0., 1.]), tensor([[2.],
                 [3.]]))
     """
+    if scores.shape[-2] == 2:
+        joint, marginal = scores.unbind(-2)
+        return joint, marginal.unsqueeze(-1)
     joint, marginal = scores.split((1, scores.shape[-2] - 1), dim=-2)
     return joint.squeeze(-2), marginal.mT
 

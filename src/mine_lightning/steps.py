@@ -39,6 +39,8 @@ class HookedStep:
     def __init__(self, module: Any) -> None:
         self.module = module
         self.optimizer: Any = module.optimizers()
+        groups = self.optimizer.param_groups
+        self.weights = [weight for group in groups for weight in group["params"]]
 
     def __call__(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
         """Take one step for each minibatch.
@@ -68,8 +70,7 @@ class HookedStep:
         scaler = getattr(self.module.trainer.precision_plugin, "scaler", None)
         if scaler is not None:
             scaler.unscale_(self.optimizer.optimizer)
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        found = [weight.grad for weight in weights if weight.grad is not None]
+        found = [weight.grad for weight in self.weights if weight.grad is not None]
         for gradient, smaller in zip(found, self.module.clip(found), strict=True):
             gradient.copy_(smaller)
 
@@ -80,7 +81,6 @@ class BareStep(HookedStep):
     def __init__(self, module: Any) -> None:
         super().__init__(module)
         self.bare: Optimizer = self.optimizer.optimizer
-        self.weights = [weight for group in self.bare.param_groups for weight in group["params"]]
 
     def __call__(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
         taken = super().__call__(batches)

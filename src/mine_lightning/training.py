@@ -143,22 +143,23 @@ class StackedTraining(LightningModule):
         if self._network is not None:
             x, z = self.candidates(batch)
             if self._network.holds(x, z):
-                return self._differentiate(self._network, x, z, weights)
+                return self._differentiate(self._network, x, z)
         loss, scores = self.loss(batch)
         gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
         return loss.detach(), scores, [gradient.contiguous() for gradient in gradients]
 
     def _differentiate(
-        self, network: Network, x: Tensor, z: Tensor, weights: Sequence[Tensor]
+        self, network: Network, x: Tensor, z: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor], list[Tensor]]:
         """Leave only the objective to autograd."""
         raw, tape = network.forward(x, z)
         scores = split_candidates(raw.requires_grad_())
         loss = self.reduce(*scores)
-        others = [weight for weight in weights if not network.has(weight)]
-        slope, *rest = torch.autograd.grad(loss, [raw, *others], materialize_grads=True)
-        found = network.backward(slope, tape) | dict(zip(others, rest, strict=True))
-        return loss.detach(), scores, [found[weight] for weight in weights]
+        slope, *rest = torch.autograd.grad(
+            loss, [raw, *network.others], materialize_grads=bool(network.others)
+        )
+        gradients = network.backward(slope, tape) + rest
+        return loss.detach(), scores, [gradients[place] for place in network.places]
 
     def parts(self) -> tuple[nn.Module, Objective]:
         """Return the modules with weights and buffers that training changes."""
@@ -215,8 +216,10 @@ class StackedTraining(LightningModule):
     def on_train_start(self) -> None:
         several = self.trainer.world_size > 1
         self.shared = self.processes(even=True) if several and self.gather_scores else None
-        self._network = self.network() if self.trainer.precision in UNMIXED else None
         self._step = choose_step(self, self.compile_mode)
+        self._network = self.network() if self.trainer.precision in UNMIXED else None
+        if self._network is not None:
+            self._network.arrange(self._step.weights)
 
     def on_train_end(self) -> None:
         self._step = self.shared = self._network = None
