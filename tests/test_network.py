@@ -109,7 +109,12 @@ def test_pairs_that_the_critic_scores_in_another_way_are_not_held() -> None:
     network = Network.of(built(ConcatCritic((5,)), x, z))
     assert network is not None
     assert not network.holds(x.expand(4, 6, 3), z[:1])
-    assert not network.holds(torch.zeros(1, 6, 33), z)
+    wide = torch.zeros(1, 6, 33)
+    other = Network.of(built(ConcatCritic((5,)), wide, z))
+    assert other is not None
+    assert not other.holds(wide, z)
+    with pytest.raises(ValueError, match="Expected `x` of 3 and `z` of 2 features, got 33 and 2"):
+        network.holds(wide, z)
     assert not network.holds(torch.zeros(1, 10**6, 3), torch.zeros(2, 10**6, 2))
 
 

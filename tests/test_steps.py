@@ -53,6 +53,9 @@ def train(kind: type[HookedStep] | None, steps: int = 20, **kwargs) -> MutualInf
                 model._step = kind(model)
             model.kind = type(model._step)
 
+        def on_train_epoch_end(self, trainer, pl_module) -> None:
+            model.graph = getattr(model._step, "_graph", None)
+
     trainer = Trainer(max_steps=steps, callbacks=[Choose()], **trainer_kwargs)
     trainer.fit(model, TensorDataModule(*pairs(), batch_size=64, seed=0))
     assert trainer.global_step == steps
@@ -100,6 +103,15 @@ def test_a_compiled_run_follows_the_schedule_of_the_learning_rate() -> None:
     kwargs = {"lr_scheduler": schedule, "hidden": (8,)}
     eager, compiled = (train(None, 27, compile=c, **kwargs) for c in (False, True))
     assert difference(eager, compiled) < 1e-6
+
+
+@compiles
+def test_every_run_is_compiled_however_many_there_are() -> None:
+    with torch._dynamo.config.patch(recompile_limit=1):
+        eager, *compiled = (train(None, 9, hidden=(8,), compile=c) for c in (False, True, True))
+    for model in compiled:
+        assert model.graph is not None
+        assert difference(eager, model) < 1e-6
 
 
 @compiles

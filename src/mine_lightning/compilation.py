@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from types import FunctionType, MethodType
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -118,7 +119,7 @@ class CompiledStep(AdamStep):
         super().__init__(module)
         self.rates = [torch.tensor(float(group.settings["lr"])) for group in self.groups]
         self._graph: Callable[..., Any] | None = torch.compile(
-            self._whole, fullgraph=True, dynamic=False
+            own_code(self._whole), fullgraph=True, dynamic=False
         )
 
     def take_all(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
@@ -163,6 +164,17 @@ class CompiledStep(AdamStep):
                 for weight, state in zip(group.weights, moments, strict=True):
                     adam_update(weight, gradients.pop(0), state, rate, group.settings)
         return loss, [other.detach() for other in others]
+
+
+def own_code(method: Any) -> Callable[..., Any]:
+    """Return a bound method with a code object of its own.
+
+    PyTorch keeps what it compiles with the code object, and gives up on one after some graphs, here
+    after as many runs; a copy takes its graphs with it when the run ends.
+    """
+    function = method.__func__
+    code = function.__code__.replace(co_name=f"{function.__name__}_{id(method.__self__)}")
+    return MethodType(FunctionType(code, function.__globals__), method.__self__)
 
 
 def adam_group(optimizer: Optimizer, settings: dict[str, Any]) -> Group:

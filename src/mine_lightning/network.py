@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from mine_lightning.critics import ConcatCritic, join
 from mine_lightning.layers import IN_PLACE, SLOPES, PairLinear
@@ -74,14 +75,20 @@ class Network:
         self.places = [order.index(id(weight)) for weight in weights]
 
     def holds(self, x: Tensor, z: Tensor) -> bool:
-        """Whether the critic scores these pairs at once, from their concatenations."""
+        """Whether the critic scores these pairs at once, from their concatenations.
+
+        The shapes are looked at when they change; a graph knows them when it is compiled.
+        """
+        if is_compiling():
+            return self._allows(x, z)
         if self._held != (x.shape, z.shape):
-            most = self.critic.pairs_at_once(x) if self.weights[0].ndim == 2 else None
-            if not self.critic.joins(x, z) or (most is not None and z.shape[:-1].numel() > most):
-                return False
-            self.critic.first.check(x, z)
-            self._held = x.shape, z.shape
-        return True
+            self._held = (x.shape, z.shape) if self._allows(x, z) else None
+        return self._held is not None
+
+    def _allows(self, x: Tensor, z: Tensor) -> bool:
+        self.critic.first.check(x, z)
+        most = self.critic.pairs_at_once(x) if self.weights[0].ndim == 2 else None
+        return self.critic.joins(x, z) and (most is None or z.shape[:-1].numel() <= most)
 
     @torch.no_grad()
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tape]:
