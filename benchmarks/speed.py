@@ -212,11 +212,9 @@ def scaling(args: argparse.Namespace) -> list[dict[str, Any]]:
     for name, sizes in SCALED.items():
         for key, size in sizes:
             x, z = sample(**({key: size} if key in ("rows", "dims") else {"rows": 20_000}))
-            kwargs = {
-                "batch": {"batch": size},
-                "width": {"critic": ConcatCritic((size, size))},
-                "members": {"members": size},
-            }.get(key, {})
+            kwargs: dict[str, Any] = {key: size} if key in ("batch", "members") else {}
+            if key == "width":
+                kwargs["critic"] = ConcatCritic((size, size))
             taken = [seconds(partial(ours, **kwargs), args.steps // 5, x, z) for _ in range(3)]
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             rows.append(
