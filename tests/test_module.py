@@ -235,6 +235,11 @@ def test_pointwise_values_average_to_the_estimate() -> None:
     values = torch.cat(trainer.predict(model, data))
     assert values.shape == (5000,)
     assert values.mean().item() == pytest.approx(data.true_mi, abs=0.06)
+    with torch.no_grad():
+        model.critic.head[-1].bias += 2
+    trainer.validate(model, data, verbose=False)
+    shifted = torch.cat(trainer.predict(model, data))
+    torch.testing.assert_close(shifted, values, rtol=0, atol=1e-4)
 
 
 def test_pointwise_values_of_an_upper_bound_are_refused() -> None:
