@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mine_lightning.backprop import Backprop
 from mine_lightning.critics import ConcatCritic
 from mine_lightning.data.stacks import Batch
 from mine_lightning.distributed import Processes
 from mine_lightning.ensemble import CriticEnsemble, ObjectiveEnsemble
 from mine_lightning.metrics import LogPartition, MutualInformation
 from mine_lightning.module import check_log_ratio, unpack
-from mine_lightning.network import Network
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.scores import split_candidates, split_pairs
 from mine_lightning.training import StackedTraining, inherits
@@ -133,9 +133,9 @@ class MutualInformationEnsemble(StackedTraining):
         """Return the sum of the members' losses, shape ``()``."""
         return self.objectives.loss(joint, marginal).sum()
 
-    def network(self) -> Network | None:
+    def backprop(self) -> Backprop | None:
         plain = inherits(self, MutualInformationEnsemble, "scores", "loss")
-        return Network.of(self.critics.critic) if plain and not self.all_pairs else None
+        return Backprop.of(self.critics.critic) if plain and not self.all_pairs else None
 
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
         joint, marginal = (torch.stack(side, dim=1) for side in zip(*scores, strict=True))

@@ -8,13 +8,13 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
+from mine_lightning.backprop import Backprop
 from mine_lightning.compilation import Compile
 from mine_lightning.critics import ConcatCritic, score_pairs
 from mine_lightning.data.stacks import Batch
 from mine_lightning.distributed import Processes
 from mine_lightning.guard import OnNonfinite
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
-from mine_lightning.network import Network
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.scores import split_candidates, split_pairs
 from mine_lightning.training import StackedTraining, inherits
@@ -153,9 +153,9 @@ class MutualInformationEstimator(StackedTraining):
     def reduce(self, joint: Tensor, marginal: Tensor) -> Tensor:
         return self.objective.loss(joint, marginal)
 
-    def network(self) -> Network | None:
+    def backprop(self) -> Backprop | None:
         plain = inherits(self, MutualInformationEstimator, "scores", "loss")
-        return Network.of(self.critic) if plain and not self.all_pairs else None
+        return Backprop.of(self.critic) if plain and not self.all_pairs else None
 
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
         return {"train/loss": losses.mean(), "train/mi": self.objective.pooled_estimate(scores)}

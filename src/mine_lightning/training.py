@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from typing_extensions import Self
 
+from mine_lightning.backprop import Backprop
 from mine_lightning.checkpoints import read_as_checkpoint
 from mine_lightning.compilation import Compile, choose_step
 from mine_lightning.config import Configurable, as_plain
@@ -20,7 +21,6 @@ from mine_lightning.dashboard import Dashboard
 from mine_lightning.data.stacks import Batch
 from mine_lightning.distributed import Processes
 from mine_lightning.guard import Guard, OnNonfinite, Step, at_step, gather_steps
-from mine_lightning.network import Network
 from mine_lightning.objectives import Objective
 from mine_lightning.scores import split_candidates
 from mine_lightning.steps import HookedStep, clipped, fused
@@ -35,7 +35,7 @@ class StackedTraining(LightningModule):
     """Base of the modules that train critics: optimisation, schedules, logging of the training.
 
     Subclasses implement :meth:`scores`, :meth:`reduce`, :meth:`values` and :meth:`parts`; with
-    :meth:`candidates` and :meth:`network` too, autograd is left out where that is faster.
+    :meth:`candidates` and :meth:`backprop` too, autograd is left out where that is faster.
 
     Args:
         optimizer: Makes the optimizer from the parameters.
@@ -82,7 +82,7 @@ class StackedTraining(LightningModule):
         self.gather_scores, self.guard = gather_scores, Guard(self, on_nonfinite)
         self.shared: Processes | None = None
         self._step: HookedStep | None = None
-        self._network: Network | None = None
+        self._backprop: Backprop | None = None
 
     @classmethod
     def load_from_checkpoint(
@@ -119,7 +119,7 @@ class StackedTraining(LightningModule):
         """Return the loss of scores, shape ``()``."""
         raise NotImplementedError
 
-    def network(self) -> Network | None:
+    def backprop(self) -> Backprop | None:
         """Return the layers of the critic, if its scores of the candidates are nothing else."""
         return None
 
@@ -140,26 +140,26 @@ class StackedTraining(LightningModule):
         A weight that the loss does not feel has a gradient of zero. Fused kernels read gradients in
         the order of memory, whatever their strides say.
         """
-        if self._network is not None:
+        if self._backprop is not None:
             x, z = self.candidates(batch)
-            if self._network.holds(x, z):
-                return self._differentiate(self._network, x, z)
+            if self._backprop.holds(x, z):
+                return self._differentiate(self._backprop, x, z)
         loss, scores = self.loss(batch)
         gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
         return loss.detach(), scores, [gradient.contiguous() for gradient in gradients]
 
     def _differentiate(
-        self, network: Network, x: Tensor, z: Tensor
+        self, critic: Backprop, x: Tensor, z: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor], list[Tensor]]:
         """Leave only the objective to autograd."""
-        raw, tape = network.forward(x, z)
+        raw, tape = critic.forward(x, z)
         scores = split_candidates(raw.requires_grad_())
         loss = self.reduce(*scores)
         slope, *rest = torch.autograd.grad(
-            loss, [raw, *network.others], materialize_grads=bool(network.others)
+            loss, [raw, *critic.others], materialize_grads=bool(critic.others)
         )
-        gradients = network.backward(slope, tape) + rest
-        return loss.detach(), scores, [gradients[place] for place in network.places]
+        gradients = critic.backward(slope, tape) + rest
+        return loss.detach(), scores, [gradients[place] for place in critic.places]
 
     def parts(self) -> tuple[nn.Module, Objective]:
         """Return the modules with weights and buffers that training changes."""
@@ -217,12 +217,12 @@ class StackedTraining(LightningModule):
         several = self.trainer.world_size > 1
         self.shared = self.processes(even=True) if several and self.gather_scores else None
         self._step = choose_step(self, self.compile_mode)
-        self._network = self.network() if self.trainer.precision in UNMIXED else None
-        if self._network is not None:
-            self._network.arrange(self._step.weights)
+        self._backprop = self.backprop() if self.trainer.precision in UNMIXED else None
+        if self._backprop is not None:
+            self._backprop.arrange(self._step.weights)
 
     def on_train_end(self) -> None:
-        self._step = self.shared = self._network = None
+        self._step = self.shared = self._backprop = None
 
     def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
         """Take one optimizer step for each of the minibatches handed over."""

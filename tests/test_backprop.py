@@ -17,9 +17,9 @@ from mine_lightning import (
     SeparableCritic,
     TensorDataModule,
 )
+from mine_lightning.backprop import Backprop
 from mine_lightning.ensemble import CriticEnsemble
 from mine_lightning.layers import ACTIVATIONS
-from mine_lightning.network import Network
 
 
 def pairs(*members: int) -> tuple[Tensor, Tensor]:
@@ -48,7 +48,7 @@ def test_scores_and_gradients_are_those_of_autograd(
         expected = ensemble(x, z)
     else:
         expected = built(critic, x, z)(x, z)
-    network = Network.of(critic)
+    network = Backprop.of(critic)
     assert network is not None
     assert network.holds(x, z)
     scores, tape = network.forward(x, z)
@@ -69,6 +69,12 @@ def hooked() -> ConcatCritic:
     return critic
 
 
+def masked() -> ConcatCritic:
+    critic = ConcatCritic((5,))
+    critic.head[0].weight.register_hook(lambda gradient: gradient / 2)
+    return critic
+
+
 def frozen() -> ConcatCritic:
     critic = ConcatCritic((5,))
     critic.head[0].weight.requires_grad_(False)
@@ -86,31 +92,31 @@ class Shifted(ConcatCritic):
         return super().forward(x, z) + 1
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        hooked,
-        frozen,
-        parametrized,
-        Shifted,
-        SeparableCritic,
-        lambda: ConcatCritic((5,), spectral_norm=True),
-        lambda: ConcatCritic((5,), chunk_size=4),
-        lambda: ConcatCritic((5,), x_encoder=nn.Linear(3, 3)),
-    ],
-    ids=["hook", "frozen", "weight norm", "subclass", "separable", "spectral", "chunks", "encoder"],
-)
+MORE = {
+    "hook": hooked,
+    "weight hook": masked,
+    "frozen": frozen,
+    "weight norm": parametrized,
+    "subclass": Shifted,
+    "separable": SeparableCritic,
+    "spectral": lambda: ConcatCritic((5,), spectral_norm=True),
+    "chunks": lambda: ConcatCritic((5,), chunk_size=4),
+    "encoder": lambda: ConcatCritic((5,), x_encoder=nn.Linear(3, 3)),
+}
+
+
+@pytest.mark.parametrize("build", MORE.values(), ids=MORE)
 def test_a_critic_that_does_more_is_left_to_autograd(build: Callable[[], nn.Module]) -> None:
-    assert Network.of(build()) is None
+    assert Backprop.of(build()) is None
 
 
 def test_pairs_that_the_critic_scores_in_another_way_are_not_held() -> None:
     x, z = pairs()
-    network = Network.of(built(ConcatCritic((5,)), x, z))
+    network = Backprop.of(built(ConcatCritic((5,)), x, z))
     assert network is not None
     assert not network.holds(x.expand(4, 6, 3), z[:1])
     wide = torch.zeros(1, 6, 33)
-    other = Network.of(built(ConcatCritic((5,)), wide, z))
+    other = Backprop.of(built(ConcatCritic((5,)), wide, z))
     assert other is not None
     assert not other.holds(wide, z)
     with pytest.raises(ValueError, match="Expected `x` of 3 and `z` of 2 features, got 33 and 2"):
@@ -120,7 +126,7 @@ def test_pairs_that_the_critic_scores_in_another_way_are_not_held() -> None:
 
 def fitted(kind: Callable[..., Any], by_hand: bool, monkeypatch: pytest.MonkeyPatch) -> Any:
     if not by_hand:
-        monkeypatch.setattr(Network, "holds", lambda *_: False)
+        monkeypatch.setattr(Backprop, "holds", lambda *_: False)
     torch.manual_seed(0)
     x, z = torch.randn(2, 512, 2)
     model = kind(critic=ConcatCritic((8, 8)), objective=TUBA(LearnableBaseline()))
@@ -155,4 +161,4 @@ def test_a_subclass_that_scores_differently_is_left_to_autograd() -> None:
     for kind, by_hand in ((MutualInformationEstimator, True), (Halved, False)):
         model = kind()
         model.scores(batch)
-        assert (model.network() is not None) == by_hand
+        assert (model.backprop() is not None) == by_hand

@@ -1,4 +1,4 @@
-"""The network of a concat critic with its reverse pass written out.
+"""Backpropagation through a concat critic, written out.
 
 The matrix products of a small critic take less time than the graph that autograd builds around
 them. Where nothing else hangs on that graph, a training step calls them one by one.
@@ -14,7 +14,9 @@ from torch.compiler import is_compiling
 from mine_lightning.critics import ConcatCritic, join
 from mine_lightning.layers import IN_PLACE, SLOPES, PairLinear
 
-__all__ = ["Network", "Tape"]
+__all__ = ["Backprop", "Tape"]
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class Tape(NamedTuple):
@@ -24,7 +26,7 @@ class Tape(NamedTuple):
     sums: list[Tensor]
 
 
-class Network:
+class Backprop:
     r"""The layers of a :class:`~mine_lightning.ConcatCritic`, or of E stacked ones.
 
     .. math::
@@ -55,19 +57,19 @@ class Network:
         self._held: tuple[torch.Size, torch.Size] | None = None
 
     @classmethod
-    def of(cls, critic: nn.Module) -> "Network | None":
-        """Return the network of a critic, None where its scores are more than these layers."""
+    def of(cls, critic: nn.Module) -> "Backprop | None":
+        """Return the layers of a critic, None where its scores are more than these layers."""
         if type(critic) is not ConcatCritic or critic.spectral_norm or critic.chunk_size:
             return None
-        modules = list(critic.modules())
+        modules, weights = list(critic.modules()), list(critic.parameters())
         plain = {ConcatCritic, PairLinear, nn.ModuleList, nn.Linear}.issuperset(map(type, modules))
-        hooked = any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in modules)
-        frozen = not all(weight.requires_grad for weight in critic.parameters())
+        hooked = any(getattr(part, name, None) for part in [*modules, *weights] for name in HOOKS)
+        frozen = not all(weight.requires_grad for weight in weights)
         return None if hooked or frozen or not plain else cls(critic)
 
     def arrange(self, weights: Sequence[Tensor]) -> None:
         """Note which ``others`` an optimizer's weights hold, and in what ``places`` their gradients
-        stand among those of the network's ``parameters`` and of the others.
+        stand among those of the critic's ``parameters`` and of the others.
         """
         own = set(map(id, self.parameters))
         self.others = [weight for weight in weights if id(weight) not in own]
