@@ -120,8 +120,8 @@ class Guard:
         elif not step.loss.isfinite():
             cause = (
                 f"An exponential of this objective overflows at scores up to {largest:.3g}: scale "
-                "the data, lower the learning rate, clip the gradients (`gradient_clip_val`), or "
-                "use an objective without such exponentials (MINE, InfoNCE, SMILE)."
+                "the data, lower the learning rate, set `stable=True` where the objective has it, "
+                "or use one without such exponentials (MINE, InfoNCE, SMILE)."
             )
         else:
             cause = (

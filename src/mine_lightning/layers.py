@@ -8,8 +8,15 @@ from torch.nn import functional as F
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
-__all__ = ["ACTIVATIONS", "PairLinear", "activation_layer", "check_positive", "conv", "linear"]
-__all__ += ["mlp"]
+__all__ = [
+    "ACTIVATIONS",
+    "PairLinear",
+    "activation_layer",
+    "check_positive",
+    "conv",
+    "linear",
+    "mlp",
+]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
