@@ -121,8 +121,9 @@ class Objective(Configurable, nn.Module):
             raise FloatingPointError(
                 f"Expected the {name} of {type(self).__name__}({self.extra_repr()}) to be finite, "
                 f"got {value.item()}: scores are not finite, or so large that an exponential of "
-                f"this objective overflows. Scale the data, lower the learning rate, clip the "
-                f"gradients, or use an objective without such exponentials (MINE, InfoNCE, SMILE)."
+                f"this objective overflows. Scale the data, lower the learning rate, set "
+                "`stable=True` where the objective has it, or use one without such exponentials "
+                "(MINE, InfoNCE, SMILE)."
             )
         return value
 
