@@ -31,7 +31,7 @@ import torch
 
 from mine_lightning import estimate_mutual_information
 from mine_lightning.data import GaussianPairs, beyond_normal_tasks
-from mine_lightning.files import written_whole
+from mine_lightning.support.files import written_whole
 from unseen import UNSEEN
 
 HERE = Path(__file__).resolve().parent

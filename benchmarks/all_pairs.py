@@ -28,9 +28,9 @@ def batch() -> torch.Tensor:
 
 
 def mine_lightning() -> Callable[[], float]:
-    from mine_lightning.critics import ConcatCritic
+    from mine_lightning.critics.networks import ConcatCritic
     from mine_lightning.objectives import InfoNCE
-    from mine_lightning.scores import split_pairs
+    from mine_lightning.objectives.scores import split_pairs
 
     critic, objective = ConcatCritic(HIDDEN), InfoNCE()
     critic(*batch())

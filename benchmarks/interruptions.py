@@ -47,7 +47,7 @@ trainer:
       init_args: {monitor: val/mi, mode: max}
     - class_path: lightning.pytorch.callbacks.EarlyStopping
       init_args: {monitor: val/mi, mode: max, patience: 1000}
-    - class_path: mine_lightning.checkpoints.RestartCheckpoint
+    - class_path: mine_lightning.callbacks.checkpoints.RestartCheckpoint
       init_args: {every_n_steps: 50}
 """
 DATA = {

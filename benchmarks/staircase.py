@@ -45,9 +45,9 @@ import torch
 from torch import Tensor
 
 from mine_lightning import objectives
-from mine_lightning.critics import ConcatCritic, Critic, SeparableCritic
+from mine_lightning.critics.networks import ConcatCritic, Critic, SeparableCritic
 from mine_lightning.objectives import Objective
-from mine_lightning.scores import log_mean_exp, split_pairs
+from mine_lightning.objectives.scores import log_mean_exp, split_pairs
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED = HERE.parents[1] / "shared/reference/staircase_bits_lee_rhee.csv"

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mine_lightning.critics import ConcatCritic
+from mine_lightning.critics.networks import ConcatCritic
 from mine_lightning.objectives import Objective
-from mine_lightning.scores import split_pairs
+from mine_lightning.objectives.scores import split_pairs
 
 
 def mutual_information(rho: float) -> float:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from mine_lightning import divergences
 from mine_lightning.objectives import (
     CLUB,
     MINE,
@@ -27,6 +26,7 @@ from mine_lightning.objectives import (
     LearnableBaseline,
     LeaveOneOut,
     Objective,
+    divergences,
 )
 
 Reference = Callable[[Tensor, Tensor], Tensor]

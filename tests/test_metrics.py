@@ -11,7 +11,6 @@ from torchmetrics import MetricCollection
 from torchmetrics.clustering import MutualInfoScore
 from torchmetrics.wrappers import Running
 
-from mine_lightning.functional import donsker_varadhan
 from mine_lightning.metrics import (
     EffectiveSampleSize,
     LogPartition,
@@ -34,7 +33,8 @@ from mine_lightning.objectives import (
     LearnableBaseline,
     LeaveOneOut,
 )
-from mine_lightning.scores import log_mean_exp
+from mine_lightning.objectives.functional import donsker_varadhan
+from mine_lightning.objectives.scores import log_mean_exp
 
 OBJECTIVES = [
     DonskerVaradhan(),

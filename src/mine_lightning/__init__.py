@@ -2,12 +2,12 @@
 
 from importlib.metadata import version
 
-from mine_lightning.checkpoints import RestartCheckpoint, WholeCheckpointIO
-from mine_lightning.conditional import (
-    ConditionalEstimate,
-    estimate_conditional_mutual_information,
-)
-from mine_lightning.critics import BilinearCritic, ConcatCritic, Critic, SeparableCritic
+from mine_lightning.callbacks.checkpoints import RestartCheckpoint, WholeCheckpointIO
+from mine_lightning.callbacks.writers import PointwiseWriter
+from mine_lightning.critics.densities import ConditionalCategorical, ConditionalGaussian
+from mine_lightning.critics.encoders import ConvEncoder, EmbeddingEncoder, Encoder, SequenceEncoder
+from mine_lightning.critics.ensemble import CriticEnsemble
+from mine_lightning.critics.networks import BilinearCritic, ConcatCritic, Critic, SeparableCritic
 from mine_lightning.data import (
     CyclicShift,
     Derangement,
@@ -22,22 +22,14 @@ from mine_lightning.data import (
     TableDataModule,
     TensorDataModule,
 )
-from mine_lightning.densities import ConditionalCategorical, ConditionalGaussian
-from mine_lightning.divergences import (
-    GAN,
-    Divergence,
-    JensenShannon,
-    KullbackLeibler,
-    Pearson,
-    ReverseKL,
-    SquaredHellinger,
+from mine_lightning.data.transforms import Identity, RankToNormal, Standardize, Transform
+from mine_lightning.estimate.call import estimate_mutual_information
+from mine_lightning.estimate.conditional import (
+    ConditionalEstimate,
+    estimate_conditional_mutual_information,
 )
-from mine_lightning.encoders import ConvEncoder, EmbeddingEncoder, Encoder, SequenceEncoder
-from mine_lightning.ensemble import CriticEnsemble
-from mine_lightning.estimate import estimate_mutual_information
-from mine_lightning.gradients import add_clipped_gradients, clip_to_host
-from mine_lightning.matrix import MutualInformationMatrix, mutual_information_matrix
-from mine_lightning.members import MutualInformationEnsemble
+from mine_lightning.estimate.matrix import MutualInformationMatrix, mutual_information_matrix
+from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.metrics import (
     EffectiveSampleSize,
     LogPartition,
@@ -45,7 +37,6 @@ from mine_lightning.metrics import (
     MutualInformationStandardError,
     mutual_information,
 )
-from mine_lightning.module import MutualInformationEstimator
 from mine_lightning.monitor import MutualInformationLearner, MutualInformationMonitor
 from mine_lightning.objectives import (
     CLUB,
@@ -64,9 +55,18 @@ from mine_lightning.objectives import (
     MovingAverageBaseline,
     Objective,
 )
-from mine_lightning.results import MutualInformationEstimate
-from mine_lightning.transforms import Identity, RankToNormal, Standardize, Transform
-from mine_lightning.writers import PointwiseWriter
+from mine_lightning.objectives.divergences import (
+    GAN,
+    Divergence,
+    JensenShannon,
+    KullbackLeibler,
+    Pearson,
+    ReverseKL,
+    SquaredHellinger,
+)
+from mine_lightning.objectives.gradients import add_clipped_gradients, clip_to_host
+from mine_lightning.training.estimator import MutualInformationEstimator
+from mine_lightning.training.members import MutualInformationEnsemble
 
 __version__ = version("mine-lightning")
 

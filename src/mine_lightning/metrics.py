@@ -15,7 +15,7 @@ from torchmetrics.utilities.plot import _AX_TYPE, _PLOT_OUT_TYPE
 from typing_extensions import Self
 
 from mine_lightning.objectives import DonskerVaradhan, Objective
-from mine_lightning.scores import check_scores, log_mean_exp
+from mine_lightning.objectives.scores import check_scores, log_mean_exp
 
 __all__ = [
     "EffectiveSampleSize",

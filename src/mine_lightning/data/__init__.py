@@ -1,23 +1,30 @@
 """Marginal samplers, distributions that know their mutual information, and DataModules."""
 
 from mine_lightning.data.arrays import TensorDataModule
-from mine_lightning.data.beyond_normal import beyond_normal_tasks
+from mine_lightning.data.disk.streaming import StreamingDataModule
 from mine_lightning.data.distributions import (
+    Asinh,
     Bimodal,
+    Cube,
+    DenseNormal,
     Distribution,
     GaussianPairs,
+    HalfCube,
     Independent,
-    Transformed,
-    UniformAdditive,
-)
-from mine_lightning.data.elliptical import (
-    DenseNormal,
     MultivariateNormal,
     MultivariateStudent,
+    NormalCDF,
+    NormalToMixture,
     SparseNormal,
+    Spiral,
+    SwissRoll,
+    Transformed,
+    UniformAdditive,
+    Warp,
+    Wiggly,
+    beyond_normal_tasks,
 )
-from mine_lightning.data.folds import CrossFitDataModule
-from mine_lightning.data.loaders import DrawLoader, EvaluationLoader, TrainingLoader
+from mine_lightning.data.loading.loaders import DrawLoader, EvaluationLoader, TrainingLoader
 from mine_lightning.data.modules import GaussianDataModule, PairDataModule, SyntheticDataModule
 from mine_lightning.data.real import DigitsDataModule
 from mine_lightning.data.samplers import (
@@ -27,24 +34,11 @@ from mine_lightning.data.samplers import (
     MarginalSampler,
     Partners,
 )
-from mine_lightning.data.streaming import StreamingDataModule
 from mine_lightning.data.tables import TableDataModule, read_table
-from mine_lightning.data.warps import (
-    Asinh,
-    Cube,
-    HalfCube,
-    NormalCDF,
-    NormalToMixture,
-    Spiral,
-    SwissRoll,
-    Warp,
-    Wiggly,
-)
 
 __all__ = [
     "Asinh",
     "Bimodal",
-    "CrossFitDataModule",
     "Cube",
     "CyclicShift",
     "DenseNormal",

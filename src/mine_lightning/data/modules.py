@@ -8,8 +8,8 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from mine_lightning.data.checks import check_apart, narrow
-from mine_lightning.data.distributions import Distribution, GaussianPairs
-from mine_lightning.data.loaders import (
+from mine_lightning.data.distributions.base import Distribution, GaussianPairs
+from mine_lightning.data.loading.loaders import (
     Batch,
     DrawLoader,
     EpochLoader,
@@ -18,16 +18,16 @@ from mine_lightning.data.loaders import (
     TrainingLoader,
     spawn_generator,
 )
-from mine_lightning.data.placement import (
+from mine_lightning.data.loading.placement import (
     Prefetcher,
     fits,
     placed,
     prefetched,
     training_device,
 )
+from mine_lightning.data.loading.stacks import stacking_of
 from mine_lightning.data.samplers import Derangement, MarginalSampler, Partners
-from mine_lightning.data.stacks import stacking_of
-from mine_lightning.transforms import Standardize, Transform
+from mine_lightning.data.transforms import Standardize, Transform
 
 __all__ = ["GaussianDataModule", "PairDataModule", "SyntheticDataModule"]
 

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from mine_lightning.data.modules import PairDataModule
-from mine_lightning.transforms import Identity
+from mine_lightning.data.transforms import Identity
 
 __all__ = ["DigitsDataModule"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mine_lightning.config import Configurable
+from mine_lightning.support.config import Configurable
 
 __all__ = ["CyclicShift", "Derangement", "IndependentDraw", "MarginalSampler", "Partners"]
 

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from mine_lightning.critics import ConcatCritic
+from mine_lightning.critics.networks import ConcatCritic
 from mine_lightning.objectives import MINE
 
 __all__ = ["InformationBottleneck"]

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mine_lightning.critics import ConcatCritic
+from mine_lightning.critics.networks import ConcatCritic
 from mine_lightning.demos.gan import GAN
-from mine_lightning.gradients import add_clipped_gradients
 from mine_lightning.objectives import MINE, Objective
+from mine_lightning.objectives.gradients import add_clipped_gradients
 
 __all__ = ["MutualInformationGAN"]
 

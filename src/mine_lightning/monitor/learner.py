@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mine_lightning.critics import ConcatCritic, Critic
-from mine_lightning.distributed import Processes
-from mine_lightning.encoders import ConvEncoder, Encoder
-from mine_lightning.finite import any_bad, weights
+from mine_lightning.critics.encoders import ConvEncoder, Encoder
+from mine_lightning.critics.networks import ConcatCritic, Critic
 from mine_lightning.metrics import _mutual_information_compute, _standard_error_compute
 from mine_lightning.monitor.isolation import isolated
 from mine_lightning.monitor.network import Batch, Network, Shape, pool
 from mine_lightning.objectives import MINE, Objective
+from mine_lightning.support.distributed import Processes
+from mine_lightning.support.finite import any_bad, weights
 
 __all__ = ["Estimate", "MutualInformationLearner"]
 
@@ -46,7 +46,7 @@ class MutualInformationLearner:
     Args:
         critic: Statistics network ``critic(x, z) -> scores``; by default
             :class:`~mine_lightning.ConcatCritic` on vectors, with a
-            :class:`~mine_lightning.encoders.ConvEncoder` where rows are images. The learner
+            :class:`~mine_lightning.critics.encoders.ConvEncoder` where rows are images. The learner
             trains a copy.
         objective: What to train on and to report; :class:`~mine_lightning.MINE` by default. The
             learner trains a copy.

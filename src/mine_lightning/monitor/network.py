@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mine_lightning.critics import score_pairs
+from mine_lightning.critics.networks import score_pairs
 from mine_lightning.data.samplers import Partners
-from mine_lightning.distributed import Processes
-from mine_lightning.finite import Snapshot
 from mine_lightning.metrics import Pooled, _mutual_information_update, widest
 from mine_lightning.objectives import Objective
+from mine_lightning.support.distributed import Processes
+from mine_lightning.support.finite import Snapshot
 
 __all__ = ["Batch", "Network", "RunningStandardize", "Shape", "Window", "pool"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from mine_lightning.config import Configurable
-from mine_lightning.scores import check_scores, log_mean_exp
+from mine_lightning.objectives.scores import check_scores, log_mean_exp
+from mine_lightning.support.config import Configurable
 
 __all__ = ["Kind", "Objective"]
 

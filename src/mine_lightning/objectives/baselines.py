@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mine_lightning.config import Configurable
+from mine_lightning.support.config import Configurable
 
 __all__ = ["Baseline", "LearnableBaseline", "MovingAverageBaseline"]
 

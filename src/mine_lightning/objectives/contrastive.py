@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mine_lightning.functional import infonce, infonce_rows, interpolated_rows
 from mine_lightning.objectives.base import Objective
 from mine_lightning.objectives.baselines import Baseline, MovingAverageBaseline
-from mine_lightning.scores import check_scores, log_mean_exp
+from mine_lightning.objectives.functional import infonce, infonce_rows, interpolated_rows
+from mine_lightning.objectives.scores import check_scores, log_mean_exp
 
 __all__ = ["InfoNCE", "InterpolatedBound"]
 

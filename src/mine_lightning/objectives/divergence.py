@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from mine_lightning.divergences import Divergence, KullbackLeibler
-from mine_lightning.functional import f_divergence
 from mine_lightning.objectives.base import Objective
+from mine_lightning.objectives.divergences import Divergence, KullbackLeibler
+from mine_lightning.objectives.functional import f_divergence
 
 __all__ = ["DivergenceBound", "FDivergence"]
 
@@ -30,7 +30,7 @@ class DivergenceBound(Objective):
 
     Example:
         >>> import torch
-        >>> from mine_lightning.divergences import Pearson
+        >>> from mine_lightning.objectives.divergences import Pearson
         >>> DivergenceBound(Pearson()).estimate(torch.tensor([2.0, 2.0]), torch.tensor([0.0, 0.0]))
         tensor(2.)
     """
@@ -88,7 +88,7 @@ class FDivergence(DivergenceBound):
 
     Example:
         >>> import torch
-        >>> from mine_lightning.divergences import SquaredHellinger
+        >>> from mine_lightning.objectives.divergences import SquaredHellinger
         >>> objective = FDivergence(SquaredHellinger())
         >>> joint, marginal = torch.tensor([1.0, 1.0]), torch.tensor([0.0, 0.0])
         >>> objective.estimate(joint, marginal)  # nats

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from mine_lightning.divergences import GAN
-from mine_lightning.functional import f_divergence
 from mine_lightning.objectives.base import Objective
+from mine_lightning.objectives.divergences import GAN
+from mine_lightning.objectives.functional import f_divergence
 
 __all__ = ["SMILE", "JensenShannonNWJ"]
 

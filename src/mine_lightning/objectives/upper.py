@@ -1,13 +1,13 @@
 r"""Upper bounds: the critic is a conditional density, :math:`\ln q(z | x)`.
 
 With a lower bound from another objective they make a sandwich. Critics are in
-:mod:`mine_lightning.densities`.
+:mod:`mine_lightning.critics.densities`.
 """
 
 from torch import Tensor
 
 from mine_lightning.objectives.base import Kind, Objective
-from mine_lightning.scores import check_scores, log_mean_exp, other_rows
+from mine_lightning.objectives.scores import check_scores, log_mean_exp, other_rows
 
 __all__ = ["CLUB", "LeaveOneOut"]
 

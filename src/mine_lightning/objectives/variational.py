@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor
 
-from mine_lightning.functional import nwj
 from mine_lightning.objectives.base import Objective
 from mine_lightning.objectives.baselines import (
     Baseline,
@@ -13,7 +12,8 @@ from mine_lightning.objectives.baselines import (
     blend_logs,
     check_ma_rate,
 )
-from mine_lightning.scores import check_scores, log_mean_exp
+from mine_lightning.objectives.functional import nwj
+from mine_lightning.objectives.scores import check_scores, log_mean_exp
 
 __all__ = ["MINE", "NWJ", "TUBA", "DonskerVaradhan"]
 

@@ -1,0 +1,258 @@
+"""Several critics, or objectives, of one kind computed as one: their state stacked, one pass."""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.parameter import is_lazy
+
+from mine_lightning.critics.networks import ConcatCritic, Critic, batch_shape, score_pairs
+from mine_lightning.objectives import Objective
+
+__all__ = ["CriticEnsemble", "ObjectiveEnsemble"]
+
+
+class CriticEnsemble(Critic):
+    r"""E copies of a critic with different initial weights.
+
+    Parameters and buffers are stacked along a first dimension inside the critic, so their names in
+    the ``state_dict`` are the critic's own. Member e scores ``x[e]`` and ``z[e]``:
+
+    .. math:: T_e(x_e, z_e), \quad e = 1, \dots, E
+
+    A :class:`~mine_lightning.ConcatCritic` without encoders is computed by batched matrix products,
+    any other critic by :func:`torch.func.vmap`.
+
+    Args:
+        critic: The architecture; its own weights are not used.
+        members: Number E of members.
+        seed: Seed of the initial weights; by default from torch's global generator.
+
+    Raises:
+        ValueError: If ``members`` is not positive, or, at a call, the inputs do not have one entry
+            for each member.
+
+    Example:
+        >>> critics = CriticEnsemble(ConcatCritic(), members=5)
+        >>> critics(torch.randn(5, 100, 3), torch.randn(5, 100, 2)).shape
+        torch.Size([5, 100])
+        >>> critics.member(0)(torch.randn(100, 3), torch.randn(100, 2)).shape
+        torch.Size([100])
+    """
+
+    def __init__(self, critic: nn.Module, members: int = 5, seed: int | None = None) -> None:
+        super().__init__()
+        if isinstance(members, bool) or not isinstance(members, int) or members < 1:
+            raise ValueError(f"Expected `members` to be at least 1, got {members!r}.")
+        self.members = members
+        self.seeds, self._opened = _seeds(members, seed), False
+        self.critic = copy.deepcopy(critic)
+        self._single = [copy.deepcopy(critic)]  # a list: no submodule
+        _stack(self.critic, [_initialized(critic, seed) for seed in self.seeds])
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Score pairs.
+
+        Args:
+            x: Samples for each member, shape ``(E, *, D_x)``.
+            z: Samples for each member, shape ``(E, *, D_z)``; the dimensions ``*`` broadcast.
+
+        Returns:
+            The scores, shape ``(E, *)``.
+        """
+        if len(x) != self.members or len(z) != self.members:
+            raise ValueError(
+                f"Expected x and z for each of {self.members} members along the first dimension, "
+                f"got shapes {tuple(x.shape)} and {tuple(z.shape)}."
+            )
+        batch_shape(x.shape[:-1], z.shape[:-1])
+        self._open(x, z)
+        if self._is_plain():
+            return _batched_mlp(self.critic, x, z)
+        return torch.vmap(self._call, randomness="different")(self._state(), x, z)
+
+    def score_pairs(self, x: Tensor, z: Tensor) -> Tensor:
+        """Score rows against rows with each member, as :func:`~mine_lightning.critics.score_pairs`.
+
+        Args:
+            x: Samples for each member, shape ``(E, N, K, ...)``, where N or K may be 1.
+            z: Samples for each member, likewise.
+
+        Returns:
+            The scores, shape ``(E, N, K)``.
+        """
+        if isinstance(self.critic, Critic):
+            return self(x, z)
+        self._open(x[:, 0], z[:, 0])
+        call = partial(score_pairs, broadcasts=False)
+        return torch.vmap(lambda state, *pair: call(partial(self._call, state), *pair))(
+            self._state(), x, z
+        )
+
+    def member(self, index: int) -> nn.Module:
+        """Return a copy of one critic, to be used alone."""
+        if not 0 <= index < self.members:
+            raise ValueError(f"Expected `index` in [0, {self.members}), got {index}.")
+        alone = copy.deepcopy(self.critic)
+        for tensor in _state(alone).values():
+            if not is_lazy(tensor):
+                tensor.data = tensor.data[index].clone()
+        return alone
+
+    def copy_members(self, source: "CriticEnsemble", chosen: Tensor) -> None:
+        """Take over the weights of some members.
+
+        Args:
+            source: An ensemble of the same shape.
+            chosen: Which members, shape ``(E,)``, bool.
+        """
+        pairs = zip(self.critic.parameters(), source.critic.parameters(), strict=True)
+        with torch.no_grad():
+            for mine, other in pairs:
+                mine[chosen] = other[chosen]
+
+    def _call(self, state: dict[str, Tensor], x: Tensor, z: Tensor) -> Tensor:
+        return functional_call(self.critic, state, (x, z))
+
+    def _state(self) -> dict[str, Tensor]:
+        return _state(self.critic)
+
+    def _open(self, x: Tensor, z: Tensor) -> None:
+        """Find the input sizes at the first call."""
+        if not self._opened and any(map(is_lazy, self.critic.parameters())):
+            self._materialize(x, z)
+        self._opened = True
+
+    def _materialize(self, x: Tensor, z: Tensor) -> None:
+        """Find the input sizes from the first inputs; what is known already is kept."""
+        known = {name: value for name, value in self._state().items() if not is_lazy(value)}
+        members = [_initialized(self._single[0], seed).to(x.device) for seed in self.seeds]
+        for critic, seed, a, b in zip(members, self.seeds, x, z, strict=True):
+            with torch.no_grad(), _seeded(seed):
+                critic(a, b)
+        self.critic = copy.deepcopy(members[0])
+        _stack(self.critic, members)
+        for name, value in known.items():
+            _set(self.critic, name, value)
+
+    def _is_plain(self) -> bool:
+        """Whether the critic is a fully connected network on the concatenation."""
+        if type(self.critic) is not ConcatCritic:
+            return False
+        encoders = self.critic.x_encoder, self.critic.z_encoder
+        return encoders == (None, None) and not self.critic.spectral_norm
+
+
+class ObjectiveEnsemble(nn.Module):
+    r"""E copies of an objective, each with a state of its own.
+
+    Args:
+        objective: The objective to copy.
+        members: Number E of members.
+
+    Example:
+        >>> from mine_lightning import MINE
+        >>> objectives = ObjectiveEnsemble(MINE(), members=5)
+        >>> objectives.loss(torch.zeros(5, 8), torch.zeros(5, 8, 1))
+        tensor([1., 1., 1., 1., 1.])
+        >>> objectives.alone()[0].log_ema
+        tensor(0.)
+    """
+
+    def __init__(self, objective: Objective, members: int) -> None:
+        super().__init__()
+        self.objective = copy.deepcopy(objective)
+        _stack(self.objective, [objective] * members)
+        self._alone = [copy.deepcopy(objective) for _ in range(members)]
+
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Return the loss of each member, shape ``(E,)``.
+
+        Args:
+            joint: Scores of pairs drawn together, shape ``(E, N)``.
+            marginal: Scores of pairs drawn apart, shape ``(E, N, K)``.
+        """
+        return torch.vmap(self._call)(_state(self.objective), joint, marginal)
+
+    def alone(self) -> list[Objective]:
+        """Return the members; the next call brings the same objects up to date."""
+        for name, stacked in _state(self.objective).items():
+            for member, own in zip(self._alone, stacked.detach(), strict=True):
+                _get(member, name).data = own
+        return self._alone
+
+    def _call(self, state: dict[str, Tensor], joint: Tensor, marginal: Tensor) -> Tensor:
+        return functional_call(self.objective, state, (joint, marginal))
+
+
+def _stack(template: nn.Module, members: Sequence[nn.Module]) -> None:
+    """Put the members' tensors, stacked, in the place of the template's own."""
+    for name in _state(template):
+        tensors = [_get(member, name) for member in members]
+        if not is_lazy(tensors[0]):
+            stacked = torch.stack([tensor.detach() for tensor in tensors])
+            if isinstance(tensors[0], nn.Parameter):
+                stacked = nn.Parameter(stacked, requires_grad=tensors[0].requires_grad)
+            _set(template, name, stacked)
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _batched_mlp(critic: Any, x: Tensor, z: Tensor) -> Tensor:
+    """Score with the stacked weights of a :class:`ConcatCritic`; x is scored once for many z."""
+    w_x, w_z = critic.first.parts(x, z)
+    hidden = _batched_linear(x, w_x, critic.first.bias) + _batched_linear(z, w_z)
+    for layer in critic.head:
+        hidden = _batched_linear(critic.activate(hidden), layer.weight, layer.bias)
+    return hidden.squeeze(-1)
+
+
+def _batched_linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Apply stacked linear layers to rows, shape ``(E, *, D)``."""
+    flat = rows.reshape(len(rows), math.prod(rows.shape[1:-1]), rows.shape[-1])
+    columns = weight.mT
+    out = flat @ columns if bias is None else torch.baddbmm(bias.unsqueeze(1), flat, columns)
+    return out.view(*rows.shape[:-1], -1)
+
+
+def _seeds(members: int, seed: int | None) -> list[int]:
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return torch.randint(2**31, (members,), generator=generator).tolist()
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Start torch's CPU generator from a seed; restore it afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _initialized(critic: nn.Module, seed: int) -> nn.Module:
+    """Return a copy with fresh weights; layers with open input sizes stay open."""
+    critic = copy.deepcopy(critic)
+    with _seeded(seed):
+        for layer in critic.modules():
+            reset: Any = getattr(layer, "reset_parameters", None)
+            if reset is not None:
+                reset()
+    return critic
+
+
+def _get(module: nn.Module, name: str) -> Tensor:
+    path, _, leaf = name.rpartition(".")
+    return getattr(module.get_submodule(path), leaf)
+
+
+def _set(module: nn.Module, name: str, value: Tensor) -> None:
+    """Replace a parameter or a buffer by one that may have another shape."""
+    path, _, leaf = name.rpartition(".")
+    setattr(module.get_submodule(path), leaf, value)

@@ -1,0 +1,1 @@
+"""How rows become stacks of minibatches, on which device."""

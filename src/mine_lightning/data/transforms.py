@@ -1,0 +1,137 @@
+"""Invertible per-variable transforms: they leave the mutual information unchanged.
+
+Each is fitted on training rows only and then applied to all rows.
+"""
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from mine_lightning.support.config import Configurable
+
+__all__ = ["Identity", "RankToNormal", "Standardize", "Transform"]
+
+
+class Transform(Configurable):
+    """Base of the transforms: ``fit`` on training rows, then call on any rows."""
+
+    def fit(self, rows: Tensor) -> Self:
+        """Learn the transform from training rows, shape ``(N, ...)``, and return it.
+
+        Raises:
+            ValueError: If there are no rows, or they are not finite floating point numbers.
+        """
+        raise NotImplementedError
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Apply the fitted transform to rows, shape ``(M, ...)``."""
+        raise NotImplementedError
+
+
+def check_rows(rows: Tensor) -> Tensor:
+    """Return rows that a transform can be fitted on.
+
+    Raises:
+        ValueError: If there are none, or they are not finite floating point numbers.
+    """
+    if rows.ndim == 0 or len(rows) == 0 or not rows.is_floating_point():
+        raise ValueError(
+            "Expected `rows` to hold at least one row of floating point numbers, shape (N, ...), "
+            f"got {tuple(rows.shape)}, {rows.dtype}."
+        )
+    if not bool(rows.isfinite().all()):
+        raise ValueError("Expected `rows` to be finite, got missing or infinite values.")
+    return rows
+
+
+class Identity(Transform):
+    """Leave rows as they are.
+
+    Example:
+        >>> Identity().fit(torch.ones(2, 1))(torch.tensor([[3.0]]))
+        tensor([[3.]])
+    """
+
+    def fit(self, rows: Tensor) -> Self:
+        return self
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return rows
+
+
+class Standardize(Transform):
+    r"""Shift and scale every column to mean 0 and standard deviation 1 on the training rows.
+
+    .. math:: x \mapsto (x - \bar{x}) / s_x
+
+    A column that is constant, up to rounding, on the training rows is only shifted.
+
+    Example:
+        >>> Standardize().fit(torch.tensor([[1.0], [3.0]]))(torch.tensor([[3.0], [5.0]]))
+        tensor([[1.],
+                [3.]])
+    """
+
+    def fit(self, rows: Tensor) -> Self:
+        wide = check_rows(rows).double()
+        scale = wide.std(dim=0, correction=0)
+        return self.from_moments(wide.mean(dim=0), scale, wide.abs().amax(dim=0))
+
+    def from_moments(self, mean: Tensor, scale: Tensor, largest: Tensor) -> Self:
+        """Set the transform from what one pass over the training rows gives.
+
+        Args:
+            mean: Mean of each column, shape ``(...)``, float64.
+            scale: Standard deviation of each column, same shape.
+            largest: Largest magnitude in each column, same shape.
+        """
+        self.mean = mean
+        self.scale = torch.where(scale > 1e-15 * largest, scale, torch.ones_like(scale))
+        return self
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return ((rows.double() - self.mean) / self.scale).to(rows.dtype)
+
+
+def _columns(rows: Tensor) -> Tensor:
+    """Return rows as ``(N, D)``."""
+    return rows.unsqueeze(1) if rows.ndim == 1 else rows.flatten(1)
+
+
+class RankToNormal(Transform):
+    r"""Map every column to normal scores of its ranks among the training rows.
+
+    .. math:: x \mapsto \Phi^{-1}(\hat F(x))
+
+    :math:`\hat F` is the empirical distribution function: midranks :math:`(r - 1/2) / N` at the
+    training values, linear between them, constant beyond the smallest and the largest. Equal values
+    share the middle of their ranks, so that a discrete column keeps its levels, and columns of
+    either kind stand side by side on one scale. The scores do not depend on the units, nor on any
+    increasing function of a column; outliers and heavy tails are gone.
+
+    References:
+        Blom, "Statistical Estimates and Transformed Beta-Variables", 1958.
+
+    Example:
+        >>> transform = RankToNormal().fit(torch.tensor([[1.0], [10.0], [100.0], [100.0]]))
+        >>> transform(torch.tensor([[1.0], [10.0], [1000.0]]))
+        tensor([[-1.1503],
+                [-0.3186],
+                [ 1.5341]])
+    """
+
+    def fit(self, rows: Tensor) -> Self:
+        columns = _columns(check_rows(rows).double())
+        self.sorted = columns.sort(dim=0).values.T.contiguous()  # (D, N)
+        return self
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        values, count = _columns(rows.double()).T.contiguous(), self.sorted.shape[1]
+        below = torch.searchsorted(self.sorted, values)
+        upto = torch.searchsorted(self.sorted, values, right=True)
+        left = self.sorted.gather(1, (below - 1).clamp(min=0))
+        right = self.sorted.gather(1, below.clamp(max=count - 1))
+        share = ((values - left) / (right - left).clamp(min=1e-300)).clamp(0, 1)
+        between = (below - 0.5 + share).clamp(0.25, count - 0.25)
+        ranks = torch.where(upto > below, (below + upto) / 2, between)
+        return torch.special.ndtri(ranks / count).T.reshape(rows.shape).to(rows.dtype)

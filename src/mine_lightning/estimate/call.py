@@ -1,0 +1,290 @@
+"""One call, one number with its uncertainty."""
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mine_lightning.data.checks import Missing, Pairs, check_pairs
+from mine_lightning.data.transforms import Transform
+from mine_lightning.estimate.crossfit import CrossFitEstimator, FoldCritics
+from mine_lightning.estimate.diagnostics import Evidence, diagnose, duplicated_rows, repeated_values
+from mine_lightning.estimate.folds import CrossFitDataModule, Levels
+from mine_lightning.estimate.readings import Readings, read
+from mine_lightning.estimate.results import MutualInformationEstimate
+from mine_lightning.support.config import as_plain
+
+__all__ = ["estimate_mutual_information"]
+
+MOST_LABELS = 20
+MOST_NAMED = 50
+PACKAGES = ("mine-lightning", "torch", "lightning")
+
+
+def estimate_mutual_information(
+    x: Any,
+    z: Any,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    missing: Missing = "raise",
+    x_transform: Transform | None = None,
+    z_transform: Transform | None = None,
+    max_epochs: int | None = None,
+    progress_bar: bool = True,
+    trainer: Trainer | None = None,
+    **trainer_kwargs: Any,
+) -> MutualInformationEstimate:
+    r"""Estimate the mutual information of two variables from a sample.
+
+    .. math:: I(X; Z) = \mathbb{E}\Bigl[\ln \frac{p(x, z)}{p(x) p(z)}\Bigr]
+
+    Each fold's critic is trained on the rows of the other folds, all of them in one
+    ``Trainer.fit``: a closed-form Gaussian log ratio plus a network, by the logistic loss. Every
+    row is scored by the critic that has not seen it. The estimate is the mean of the held-out value
+    and of the same value on training rows: the first is biased low, the second high.
+
+    Where a variable takes few values, such as a label, scores are normalised over all of them:
+    the value is the entropy of the label less the cross-entropy of a classifier.
+
+    The rows of a DataModule of pairs are estimated by
+    ``estimate_mutual_information(*data.load())``, say of a
+    :class:`~mine_lightning.data.tables.TableDataModule`.
+
+    Nothing depends on the units of the columns, and the same input and seed give the same number
+    on the same machine.
+
+    References:
+        Belghazi et al., "MINE", 2018; Chernozhukov et al., "Double/debiased machine learning",
+        2018 (cross-fitting); Song and Ermon, 2020 (bounded ratios).
+
+    Args:
+        x: Array, tensor, Series or DataFrame, shape ``(N,)`` or ``(N, ...)``. Text and categorical
+            columns and one-dimensional integer arrays of at most 20 values are labels; images are
+            flattened.
+        z: Likewise.
+        folds: Number of folds.
+        seed: Seed of the folds, the critics' weights, the order and the partners.
+        missing: What to do with rows that have missing or infinite values: "raise" an error, or
+            "drop" them and say in a warning how many they were.
+        x_transform: Invertible transform of x, fitted on training rows;
+            :class:`~mine_lightning.RankToNormal` by default.
+        z_transform: Invertible transform of z, likewise.
+        max_epochs: Largest number of epochs; by default 250,000 / N, at least 25, at most 80, and
+            up to three times as many while most critics improve steadily.
+        progress_bar: Whether to show Lightning's progress bar.
+        trainer: A Trainer to use as it is, in place of the next arguments and ``max_epochs``.
+        trainer_kwargs: Arguments of :class:`lightning.pytorch.Trainer`: loggers, callbacks,
+            devices and so on. With ``strategy="ddp"`` all processes compute the same number.
+
+    Returns:
+        The estimate with its interval, diagnostics and pointwise values.
+
+    Raises:
+        ValueError: If the arrays are not pairs of finite numbers or categories that vary, there
+            are too few rows, or an argument is out of range.
+
+    Example:
+        >>> x, noise = torch.randn(2, 500, 1, generator=torch.Generator().manual_seed(0))
+        >>> result = estimate_mutual_information(x, 0.8 * x + 0.6 * noise, progress_bar=False)
+        >>> abs(result.nats - 0.5108) < 0.15
+        True
+    """
+    start = time.perf_counter()
+    pairs = check_pairs(as_labels(x), as_labels(z), missing)
+    swapped = Levels.of(pairs.x) is not None and Levels.of(pairs.z) is None
+    sides = [(pairs.x, x_transform), (pairs.z, z_transform)]
+    (a, a_transform), (b, b_transform) = reversed(sides) if swapped else sides
+    data = CrossFitDataModule(
+        a, b, folds=folds, x_transform=a_transform, z_transform=b_transform, seed=seed
+    )
+    if trainer is not None and (trainer_kwargs or max_epochs is not None):
+        raise ValueError("Expected either `trainer` or arguments for one, got both.")
+    with torch.random.fork_rng(devices=[]), without_remarks():
+        usual = None
+        if trainer is None:
+            if max_epochs is None:
+                usual = default_epochs(len(pairs.x))
+                max_epochs = 3 * usual
+            trainer = quiet_trainer(max_epochs, progress_bar, **trainer_kwargs)
+        check_launcher(trainer)
+        model = CrossFitEstimator(folds=folds, seed=seed, usual_epochs=usual)
+        trainer.fit(model, datamodule=data)
+    model.to(trainer.strategy.root_device)
+    result = _result(pairs, len(x), data, model, swapped)
+    return replace(result, seconds=time.perf_counter() - start)
+
+
+def check_launcher(trainer: Trainer) -> None:
+    """Raise if training would run in processes of its own, which bring back the weights alone."""
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise ValueError(
+            "Expected a strategy whose processes run the whole program, such as 'ddp', got one "
+            "that spawns or forks processes for the training alone."
+        )
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Silence Lightning's remarks on the hardware and its advertisement, not its warnings."""
+    remarks = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = remarks.level
+    remarks.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
+            yield
+    finally:
+        remarks.setLevel(level)
+
+
+def default_epochs(rows: int) -> int:
+    """Return the usual number of epochs for a sample of this size."""
+    return min(80, max(25, 250_000 // rows))
+
+
+def quiet_trainer(max_epochs: int, progress_bar: bool = True, **kwargs: Any) -> Trainer:
+    """Return a Trainer that leaves no files behind and prints nothing but its progress bar."""
+    settings = {
+        "max_epochs": max_epochs,
+        "accelerator": "auto",
+        "devices": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": progress_bar,
+        "num_sanity_val_steps": 0,
+    }
+    return Trainer(**{**settings, **kwargs})
+
+
+def as_labels(values: Any) -> Any:
+    """Mark one-dimensional integers of few values, which are labels, as categories.
+
+    Example:
+        >>> as_labels(np.array([0, 1, 2, 1] * 10)).columns.tolist()
+        ['label']
+        >>> as_labels(np.array([0.5, 1.5]))
+        array([0.5, 1.5])
+    """
+    if isinstance(values, pd.DataFrame) or getattr(values, "ndim", 1) != 1:
+        return values
+    try:
+        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    except (ValueError, TypeError, RuntimeError):  # `check_pairs` says what is wrong
+        return values
+    if (
+        array.ndim != 1
+        or array.dtype.kind not in "iuUS"
+        or len(np.unique(array)) > min(MOST_LABELS, len(array) // 5)
+    ):
+        return values
+    index = values.index if isinstance(values, pd.Series) else None
+    native = array.astype(array.dtype.newbyteorder("="))
+    return pd.DataFrame({"label": pd.Categorical(native)}, index=index)
+
+
+def _result(
+    pairs: Pairs, rows: int, data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool
+) -> MutualInformationEstimate:
+    readings = read(model, data)
+    order = torch.cat(data.folds.held)
+    return MutualInformationEstimate(
+        nats=readings.nats,
+        standard_error=readings.standard_error,
+        held_out=readings.held_out,
+        in_sample=readings.in_sample,
+        lower_bound=readings.lower_bound,
+        per_fold=tuple(readings.held.per_fold.tolist()),
+        pointwise=_placed(readings.log_ratios, pairs.kept[order], rows),
+        terms=readings.terms[order.argsort()].numpy(),
+        rows=len(pairs.x),
+        folds=len(data.folds.held),
+        learning_curve=torch.stack(model.learning_curve).double().numpy(),
+        validation_loss=torch.stack(model.validation_losses).double().numpy(),
+        diagnostics=diagnose(_evidence(pairs, model, readings)),
+        seed=data.seed,
+        seconds=0.0,
+        settings={**_settings(data, model, swapped), **_columns(pairs)},
+        versions={package: version(package) for package in PACKAGES},
+        critics=FoldCritics(data.views, model.best, swapped).cpu(),
+        **_plotted(pairs, rows),
+    )
+
+
+def _evidence(pairs: Pairs, model: CrossFitEstimator, readings: Readings) -> Evidence:
+    sides = {"x": (pairs.x, pairs.x_columns), "z": (pairs.z, pairs.z_columns)}
+    repeated = {
+        f"{column} of {side}": share
+        for side, (rows, columns) in sides.items()
+        for column, share in repeated_values(rows, columns).items()
+    }
+    return Evidence(
+        nats=readings.nats,
+        standard_error=readings.standard_error,
+        held_out=readings.held_out,
+        in_sample=readings.in_sample,
+        joint=torch.cat(readings.held.joint),
+        marginal=torch.cat(readings.held.marginal),
+        terms=readings.terms,
+        tilt=math.inf if readings.discrete else model.tilt,
+        epochs=len(model.learning_curve) - 1,
+        best_epoch=model.best_epoch.cpu(),
+        stopped=model.finished,
+        repeated=repeated,
+        duplicated=duplicated_rows(pairs.x, pairs.z),
+    )
+
+
+def _placed(values: Tensor, places: Tensor, rows: int) -> NDArray[np.float64]:
+    """Put values in their places among the rows of the input; nan elsewhere."""
+    placed = np.full(rows, np.nan)
+    placed[places.numpy()] = values.double().numpy()
+    return placed
+
+
+def _settings(data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool) -> dict[str, Any]:
+    names = ("learning_rate", "weight_decay", "averaging", "patience", "late_share", "tilt")
+    transforms = [_plain(data.x_transform), _plain(data.z_transform)]
+    x_transform, z_transform = reversed(transforms) if swapped else transforms
+    return {
+        "batch_size": data.batch_size,
+        "max_epochs": model.trainer.max_epochs,
+        "x_transform": x_transform,
+        "z_transform": z_transform,
+        **{name: getattr(model, name) for name in names},
+    }
+
+
+def _columns(pairs: Pairs) -> dict[str, list[str]]:
+    """Name the columns, unless they are as many as the pixels of an image."""
+    sides = {"x_columns": pairs.x_columns, "z_columns": pairs.z_columns}
+    return {side: names for side, names in sides.items() if len(names) <= MOST_NAMED}
+
+
+def _plain(transform: Transform | None) -> Any:
+    return "mine_lightning.RankToNormal" if transform is None else as_plain(transform)
+
+
+def _plotted(pairs: Pairs, rows: int) -> dict[str, Any]:
+    """Return the two columns, in the order of the input, where there is one on each side."""
+    sides: Sequence[Tensor] = (pairs.x, pairs.z)
+    if any(side[0].numel() != 1 for side in sides):
+        return {}
+    return {
+        name: _placed(side.flatten(), pairs.kept, rows)
+        for name, side in zip(("x", "z"), sides, strict=True)
+    }

@@ -1,0 +1,315 @@
+"""The LightningModule behind the one-call estimate: one critic for each fold, trained as one."""
+
+import copy
+import math
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from mine_lightning.critics.ensemble import CriticEnsemble
+from mine_lightning.critics.layers import PairLinear
+from mine_lightning.critics.networks import ConcatCritic
+from mine_lightning.estimate.folds import FoldView, padded
+from mine_lightning.estimate.gaussian import gaussian_log_ratio
+from mine_lightning.estimate.readout import corrected_terms
+from mine_lightning.objectives import Objective
+from mine_lightning.objectives.logistic import JensenShannonNWJ
+from mine_lightning.support.distributed import Processes
+
+__all__ = ["CrossFitEstimator", "FoldCritics"]
+
+LEAST_STEP = 1e-5  # by which a loss has to improve on the best one
+LEAST_GAIN = 5e-4  # by which it has to improve on the closed-form critic
+
+
+class CrossFitEstimator(LightningModule):
+    """Train one critic for each fold on what a closed-form critic leaves over.
+
+    Batches come from :class:`~mine_lightning.estimate.folds.CrossFitDataModule`; the score of a
+    pair is the batch's offset plus the network's output, which starts at zero. After every epoch
+    the exponentially averaged weights are compared, fold by fold, on the validation rows by the
+    objective's loss. Two states are kept for each fold: ``best``, and ``late``, the last one that
+    keeps a share of the best one's gain. Training ends when no fold has improved for ``patience``
+    epochs or, after ``usual_epochs``, as soon as most folds do not improve. The closed-form critic
+    alone is kept unless the network improves on its loss noticeably: where the dependence is large
+    the loss hardly feels how large a score is. Several processes all do the same.
+
+    Args:
+        folds: Number E of folds.
+        critic: The architecture; a fully connected :class:`~mine_lightning.ConcatCritic` with three
+            layers of 128 by default.
+        objective: What to train on; the logistic loss of
+            :class:`~mine_lightning.objectives.logistic.JensenShannonNWJ` by default. The optimal
+            score has to be the log density ratio.
+        learning_rate: Step size of AdamW, reached after ``warmup_steps`` steps.
+        weight_decay: Of AdamW.
+        warmup_steps: Steps over which the step size grows.
+        averaging: Weight that the average keeps at every step, in [0, 1).
+        patience: Epochs without improvement after which a fold is done.
+        usual_epochs: Epochs after which only steady improvement goes on; no limit by default.
+        late_share: Share of the best gain on the validation rows that the late state has to keep.
+        tilt: Score at which the correction of the read-out fades out, in nats.
+        minibatches_per_step: Minibatches, each with its own optimizer step, handed over at once.
+        seed: Seed of the initial weights.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    averaged: CriticEnsemble
+    best: CriticEnsemble
+    late: CriticEnsemble
+    first_loss: Tensor
+    best_loss: Tensor
+    best_epoch: Tensor
+    late_epoch: Tensor
+    done: Tensor
+
+    def __init__(
+        self,
+        folds: int = 5,
+        critic: nn.Module | None = None,
+        objective: Objective | None = None,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 1e-2,
+        warmup_steps: int = 20,
+        averaging: float = 0.99,
+        patience: int = 8,
+        usual_epochs: int | None = None,
+        late_share: float = 0.5,
+        tilt: float = 2.0,
+        minibatches_per_step: int = 16,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= averaging < 1:
+            raise ValueError(f"Expected `averaging` to be in [0, 1), got {averaging}.")
+        if not 0 <= late_share <= 1:
+            raise ValueError(f"Expected `late_share` to be in [0, 1], got {late_share}.")
+        if not learning_rate > 0:
+            raise ValueError(f"Expected `learning_rate` to be positive, got {learning_rate}.")
+        self.automatic_optimization = False
+        self.critics = CriticEnsemble(
+            ConcatCritic((128, 128, 128), "silu") if critic is None else critic, folds, seed
+        )
+        self.objective = JensenShannonNWJ() if objective is None else objective
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.warmup_steps, self.averaging = warmup_steps, averaging
+        self.patience, self.usual_epochs = patience, usual_epochs
+        self.late_share, self.tilt = late_share, tilt
+        self.minibatches_per_step, self.seed = minibatches_per_step, seed
+        self.learning_curve: list[Tensor] = []  # nats on validation rows, (E,) for each epoch
+        self.validation_losses: list[Tensor] = []
+
+    def setup(self, stage: str) -> None:
+        """Find the input sizes and set the networks to zero.
+
+        Lightning compares the stacks of an epoch with ``log_every_n_steps``, which counts optimizer
+        steps here; its warning would mislead.
+        """
+        warnings.filterwarnings("ignore", "The number of training batches .* logging interval")
+        if not any(map(is_lazy, self.parameters())):
+            return
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.score(data.batch(data.folds.val[:, :2], data.folds.val[:, :2, None]))
+        start_at_zero(self.critics, self.seed)
+        for name in ("averaged", "best", "late"):
+            self.add_module(name, copy.deepcopy(self.critics).requires_grad_(False))
+        folds = self.critics.members
+        self.register_buffer("first_loss", torch.zeros(folds))
+        self.register_buffer("best_loss", torch.zeros(folds))
+        self.register_buffer("best_epoch", torch.zeros(folds, dtype=torch.long))
+        self.register_buffer("late_epoch", torch.zeros(folds, dtype=torch.long))
+        self.register_buffer("done", torch.zeros(folds, dtype=torch.bool))
+
+    def score(
+        self, batch: dict[str, Any], critics: nn.Module | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Score a batch with the critics being trained or with given ones.
+
+        Returns:
+            The log ratios of the joint pairs, shape ``(E, N)``, and of the marginal pairs, shape
+            ``(E, N, K)``.
+        """
+        (x, z), partners, (joint, marginal) = batch["joint"], batch["marginal"], batch["offset"]
+        critics = self.critics if critics is None else critics
+        scores = critics(x.unsqueeze(2), torch.cat([z.unsqueeze(2), partners], dim=2))
+        return scores[:, :, 0] + joint, scores[:, :, 1:] + marginal
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(
+            self.critics.parameters(),
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            betas=(0.9, 0.99),
+        )
+        warmup = torch.optim.lr_scheduler.LinearLR(
+            optimizer, 1 / self.warmup_steps, total_iters=self.warmup_steps - 1
+        )
+        return {"optimizer": optimizer, "lr_scheduler": warmup}
+
+    def on_train_start(self) -> None:
+        """Take the closed-form critic alone as the state to beat."""
+        if self.current_epoch == 0:
+            loader: Any = self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
+            losses, estimates = self._measure(*self.score_all(loader, self.averaged))
+            self.first_loss.copy_(losses)
+            self.best_loss.copy_(losses)
+            self._remember(losses, estimates)
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Take one optimizer step for each of the minibatches handed over."""
+        batches = batch if isinstance(batch, list) else [batch]
+        losses = [self._optimize(minibatch) for minibatch in batches]
+        self.log("train/loss", torch.stack(losses).mean(), prog_bar=True)
+
+    def _optimize(self, batch: dict[str, Any]) -> Tensor:
+        """Take one optimizer step; return the mean loss over the folds from before it."""
+        optimizer: Any = self.optimizers()
+        scheduler: Any = self.lr_schedulers()
+        losses = self._losses(*self.score(batch))
+        optimizer.zero_grad()
+        with self._alone():
+            self.manual_backward(losses.sum())
+        optimizer.step()
+        scheduler.step()
+        self._average()
+        return losses.detach().mean()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Leave other processes out: all of them train on the same rows, to the same bit."""
+        return getattr(self.trainer.strategy, "block_backward_sync", nullcontext)()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(self.averaging, (self.global_step + 1) / (self.global_step + 10))
+        averages, weights = self.averaged.parameters(), self.critics.parameters()
+        torch._foreach_lerp_(list(averages), list(weights), 1 - keep)
+
+    def _losses(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Return the objective's loss of each fold, shape ``(E,)``."""
+        pairs = zip(joint, marginal, strict=True)
+        return torch.stack([self.objective.loss(*scores) for scores in pairs])
+
+    def on_validation_epoch_start(self) -> None:
+        self._scores: list[tuple[Tensor, Tensor]] = []
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self._scores.append(self.score(batch, self.averaged))
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the states that the validation rows prefer; stop when no fold improves."""
+        if self.trainer.sanity_checking:
+            return
+        losses, estimates = self._measure(*_joined(self._scores))
+        processes = Processes(alone=self.trainer.world_size == 1)
+        processes.share([losses, estimates])  # one decision, also where sums differ in order
+        self._select(losses)
+        self._remember(losses, estimates)
+        self.log_dict({"val/loss": losses.mean(), "val/mi": estimates.mean()}, prog_bar=True)
+        self.trainer.should_stop |= self.finished
+
+    @property
+    def improving(self) -> bool:
+        """Whether most folds improved in the last two epochs."""
+        latest = len(self.learning_curve) - 1
+        return bool((self.best_epoch >= latest - 1).float().mean() > 0.5)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training has nothing left to gain."""
+        epochs = len(self.learning_curve) - 1
+        long = self.usual_epochs is not None and epochs >= self.usual_epochs
+        return bool(self.done.all()) or (long and not self.improving)
+
+    def _measure(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
+        terms = corrected_terms(joint.double(), marginal.double(), self.tilt)
+        return self._losses(joint, marginal), terms.mean(1)
+
+    def _remember(self, losses: Tensor, estimates: Tensor) -> None:
+        self.validation_losses.append(losses.cpu())
+        self.learning_curve.append(estimates.cpu())
+
+    def _select(self, losses: Tensor) -> None:
+        epoch = self.current_epoch + 1
+        better = (losses < self.best_loss - LEAST_STEP) & ~self.done
+        self.best_loss[better] = losses[better]
+        self.best_epoch[better] = epoch
+        gained = losses < self.first_loss - LEAST_GAIN
+        self.best.copy_members(self.averaged, better & gained)
+        gain = self.first_loss - self.best_loss
+        late = (losses <= self.first_loss - self.late_share * gain) & gained & ~self.done
+        self.late_epoch[late] = epoch
+        self.late.copy_members(self.averaged, late)
+        self.done |= epoch - self.best_epoch >= self.patience
+
+    @torch.no_grad()
+    def score_all(self, loader: Any, critics: nn.Module) -> tuple[Tensor, Tensor]:
+        """Score all batches of a loader; shapes as :meth:`score`."""
+        batches = (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
+        return _joined([self.score(batch, critics) for batch in batches])
+
+
+class FoldCritics(nn.Module):
+    """The trained critics of all folds, for rows as the user has them.
+
+    Args:
+        views: What each fold's critic sees of the data.
+        networks: What they add to their closed-form critics.
+        swapped: Whether they were trained with z in the place of x.
+    """
+
+    def __init__(
+        self, views: Sequence[FoldView], networks: CriticEnsemble, swapped: bool = False
+    ) -> None:
+        super().__init__()
+        self.views, self.networks, self.swapped = list(views), networks, swapped
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return the log density ratio of each pair by each fold's critic.
+
+        Args:
+            x: Rows, shape ``(N, ...)``; text and labels one-hot.
+            z: Rows, likewise.
+
+        Returns:
+            In nats, shape ``(E, N)``.
+        """
+        x, z = (z, x) if self.swapped else (x, z)
+        seen = [view(x, z) for view in self.views]
+        offsets = [
+            gaussian_log_ratio(rows.x_variates, rows.z_variates, view.pairs.correlations)
+            for view, rows in zip(self.views, seen, strict=True)
+        ]
+        a, b = padded([rows.x for rows in seen]), padded([rows.z for rows in seen])
+        return self.networks(a, b) + torch.stack(offsets).float()
+
+
+def _joined(scores: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    joint, marginal = zip(*scores, strict=True)
+    return torch.cat(joint, dim=1), torch.cat(marginal, dim=1)
+
+
+def start_at_zero(critics: CriticEnsemble, seed: int) -> None:
+    """Draw initial weights for standardised inputs, and zero ones for the last layer."""
+    generator = torch.Generator().manual_seed(seed)
+    kinds = (nn.Linear, PairLinear)
+    layers: list[Any] = [layer for layer in critics.modules() if isinstance(layer, kinds)]
+    with torch.no_grad():
+        for layer in layers:
+            first = isinstance(layer, PairLinear)
+            variance = (1 if first else 2) / layer.weight.shape[-1]
+            weight = torch.randn(layer.weight.shape, generator=generator) * math.sqrt(variance)
+            layer.weight.copy_(weight)
+            if layer.bias is not None:
+                bias = torch.rand(layer.bias.shape, generator=generator) * 2 - 1
+                layer.bias.copy_(bias if first else 0.1 * bias)
+        layers[-1].weight.zero_()
+        layers[-1].bias.zero_()

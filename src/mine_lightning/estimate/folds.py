@@ -1,0 +1,363 @@
+"""Cross-fitting: every row is scored by critics that neither trained nor were selected on it."""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.nn import functional as F
+from typing_extensions import Self
+
+from mine_lightning.data.loading.loaders import Batch, EpochLoader, spawn_generator
+from mine_lightning.data.loading.placement import Prefetcher, prefetched, training_device
+from mine_lightning.data.loading.stacks import Stops, stacking_of
+from mine_lightning.data.modules import check_positive, check_share
+from mine_lightning.data.samplers import Derangement, Partners
+from mine_lightning.data.transforms import Standardize, Transform
+from mine_lightning.estimate.directions import CommonDirections
+from mine_lightning.estimate.features import Features
+from mine_lightning.estimate.gaussian import canonical_pairs, gaussian_log_ratio
+
+__all__ = ["CrossFitDataModule", "FoldView", "Folds", "Levels", "padded", "split_folds"]
+
+PAIRS_AT_ONCE = 4096
+MOST_LEVELS = 50
+LEAST_GAIN = 0.3  # of correlation, by oscillations that are shown to the network
+LARGE_SHARE = 0.4  # of ln N, from which on a Gaussian fit counts as large
+
+
+class Folds(NamedTuple):
+    """Row numbers of each fold, from three disjoint sets.
+
+    Attributes:
+        train: Rows that the fold's critic is trained on, shape ``(E, n)``.
+        val: Rows that it is selected on, shape ``(E, n_val)``.
+        held: Rows that it scores, one tensor for each fold: together every row once.
+    """
+
+    train: Tensor
+    val: Tensor
+    held: list[Tensor]
+
+
+def split_folds(rows: int, folds: int, val_fraction: float, generator: torch.Generator) -> Folds:
+    """Assign every row to one of the folds, and split the others into training and validation rows.
+
+    Args:
+        rows: Number N of rows.
+        folds: Number E of folds.
+        val_fraction: Share of the rows outside a fold that its critic is selected on.
+        generator: Source of randomness.
+
+    Raises:
+        ValueError: If there are fewer than ten rows for each fold.
+
+    Example:
+        >>> folds = split_folds(103, 5, 0.125, torch.Generator())
+        >>> folds.train.shape, folds.val.shape, [len(rows) for rows in folds.held]
+        (torch.Size([5, 72]), torch.Size([5, 10]), [21, 21, 21, 20, 20])
+    """
+    if rows < 10 * folds:
+        raise ValueError(f"Expected at least {10 * folds} rows for {folds} folds, got {rows}.")
+    held = list(torch.randperm(rows, generator=generator).tensor_split(folds))
+    least = rows - len(held[0])
+    validation = max(2, int(val_fraction * least))
+    others = []
+    for fold in range(folds):
+        rest = torch.cat(held[:fold] + held[fold + 1 :])
+        others.append(rest[torch.randperm(len(rest), generator=generator)][:least])
+    val, train = torch.stack(others).split([validation, least - validation], dim=1)
+    return Folds(train, val, [rows.sort().values for rows in held])
+
+
+class Levels(NamedTuple):
+    """The values of a discrete variable.
+
+    Attributes:
+        rows: The number of a row with each value, shape ``(C,)``.
+        log_weights: Log of the share of rows with each value, shape ``(C,)``, float64.
+    """
+
+    rows: Tensor
+    log_weights: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor) -> "Levels | None":
+        """Return the distinct rows of a variable if they are few, at least ten rows to each."""
+        _, level, counts = values.flatten(1).unique(dim=0, return_inverse=True, return_counts=True)
+        if len(counts) > min(MOST_LEVELS, len(values) // 10):
+            return None
+        rows = torch.zeros_like(counts).scatter_(0, level, torch.arange(len(values)))
+        return cls(rows, (counts / len(values)).double().log())
+
+
+class Seen(NamedTuple):
+    """Rows as one fold's critic sees them.
+
+    Attributes:
+        x: What the network is shown of x, shape ``(M, F_x)``, float32.
+        z: What it is shown of z, shape ``(M, F_z)``, float32.
+        x_variates: Canonical variates of the Gaussian critic, shape ``(M, R)``, float64.
+        z_variates: Likewise.
+    """
+
+    x: Tensor
+    z: Tensor
+    x_variates: Tensor
+    z_variates: Tensor
+
+
+class FoldView:
+    """What one fold's critic sees of the data, fitted on the fold's training rows.
+
+    The network is shown the :class:`~mine_lightning.estimate.features.Features` of each side and
+    the :class:`~mine_lightning.estimate.directions.CommonDirections` of each kind of their
+    functions. Beside it stands a Gaussian critic, on the normal scores, on the values themselves,
+    or on nothing: what the validation rows support.
+
+    Args:
+        x_transform: Invertible transform of x; rank to normal by default.
+        z_transform: Invertible transform of z, likewise.
+    """
+
+    def __init__(
+        self, x_transform: Transform | None = None, z_transform: Transform | None = None
+    ) -> None:
+        self.x_features = Features(copy.deepcopy(x_transform))
+        self.z_features = Features(copy.deepcopy(z_transform))
+        self.x_scale, self.z_scale = Standardize(), Standardize()
+
+    def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Self:
+        """Fit on training rows, and choose on validation rows."""
+        self.x_scale.fit(x[train].double().flatten(1))
+        self.z_scale.fit(z[train].double().flatten(1))
+        a, b = self.x_features.fit(x[train])(x), self.z_features.fit(z[train])(z)
+        one = a.coordinates.shape[1] == b.coordinates.shape[1] == 1
+        self.directions = {
+            kind: CommonDirections().fit(f[train], g[train], f[val], g[val])
+            for kind, f in a.functions.items()
+            if not one and (g := b.functions.get(kind)) is not None
+        }
+        self._drop_waves()
+        self.on_values = False
+        scores = a.coordinates[train], b.coordinates[train]
+        self.pairs = canonical_pairs(*scores)
+        if not self._helps(a.coordinates[val], b.coordinates[val]):
+            self.pairs = self.pairs[torch.zeros_like(self.pairs.correlations, dtype=torch.bool)]
+        elif (fit := self._mean(*scores)) > LARGE_SHARE * math.log(len(train)):
+            self._try_values(self.x_scale(_flat(x[train])), self.z_scale(_flat(z[train])), fit)
+        return self
+
+    def _drop_waves(self) -> None:
+        """Keep oscillations only where they say much more than what does not oscillate."""
+        if "waves" not in self.directions:
+            return
+        waves, rest = self.directions["waves"], self.directions["modulated"]
+        if waves.strength < rest.strength + LEAST_GAIN:
+            del self.directions["waves"]
+
+    def _try_values(self, x: Tensor, z: Tensor, fit: float) -> None:
+        """Use the values where they say more: ranks lose resolution at large dependence."""
+        scores, self.pairs = self.pairs, canonical_pairs(x, z)
+        self.on_values = self._mean(x, z) > fit
+        if not self.on_values:
+            self.pairs = scores
+
+    def _mean(self, x: Tensor, z: Tensor) -> float:
+        a, b = x @ self.pairs.x_directions, z @ self.pairs.z_directions
+        return gaussian_log_ratio(a, b, self.pairs.correlations).mean().item()
+
+    def _helps(self, x: Tensor, z: Tensor) -> bool:
+        """Whether the Gaussian critic beats a constant on these rows, by the logistic loss."""
+        a, b = x @ self.pairs.x_directions, z @ self.pairs.z_directions
+        correlations, shifts = self.pairs.correlations, range(1, min(6, len(a)))
+        apart = [gaussian_log_ratio(a, b.roll(shift, 0), correlations) for shift in shifts]
+        joint = gaussian_log_ratio(a, b, correlations)
+        loss = F.softplus(-joint) + F.softplus(torch.stack(apart)).mean(0)
+        gain = 2 * math.log(2) - loss
+        return bool(gain.mean() > 0.75 * gain.std() / math.sqrt(len(gain)))
+
+    def __call__(self, x: Tensor, z: Tensor) -> Seen:
+        """Return rows as the critic sees them."""
+        a, b = self.x_features(x), self.z_features(z)
+        u, v = a.coordinates, b.coordinates
+        if self.on_values:
+            u, v = self.x_scale(_flat(x)), self.z_scale(_flat(z))
+        shown_x = [found.of_x(a.functions[kind]) for kind, found in self.directions.items()]
+        shown_z = [found.of_z(b.functions[kind]) for kind, found in self.directions.items()]
+        return Seen(
+            torch.cat([a.inputs, *shown_x], dim=1),
+            torch.cat([b.inputs, *shown_z], dim=1),
+            u @ self.pairs.x_directions,
+            v @ self.pairs.z_directions,
+        )
+
+
+def _flat(rows: Tensor) -> Tensor:
+    return rows.double().flatten(1)
+
+
+class CrossFitDataModule(LightningDataModule):
+    """Batches for an ensemble with one critic for each fold.
+
+    If one of the variables is discrete, let it be z: see :attr:`levels`.
+
+    A batch is ``{"joint": (x, z), "marginal": z', "offset": (joint, marginal)}`` with the features
+    x ``(E, N, F_x)`` and z ``(E, N, F_z)``, partners z' ``(E, N, K, F_z)``, and the scores of the
+    fold's Gaussian critic, ``(E, N)`` and ``(E, N, K)``, that the network's output is added to.
+
+    Args:
+        x: Checked rows, shape ``(N, ...)``.
+        z: Checked rows, shape ``(N, ...)``.
+        folds: Number E of folds, at least 2.
+        val_fraction: Share of the rows outside a fold that its critic is selected on.
+        batch_size: Rows in a minibatch; fewer where an epoch would have fewer than ten.
+        val_partners: Partners for each validation row.
+        x_transform: Invertible transform of x; :class:`~mine_lightning.RankToNormal` by default.
+        z_transform: Invertible transform of z, likewise.
+        seed: Seed of the folds, the order and the partners.
+
+    Attributes:
+        levels: The values of z, if it is discrete.
+
+    Raises:
+        ValueError: If an argument is out of range or there are too few rows.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        z: Tensor,
+        folds: int = 5,
+        val_fraction: float = 0.125,
+        batch_size: int = 512,
+        val_partners: int = 5,
+        x_transform: Transform | None = None,
+        z_transform: Transform | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        check_positive("folds", folds, least=2)
+        check_positive("batch_size", batch_size, least=2)
+        check_positive("val_partners", val_partners)
+        check_share("val_fraction", val_fraction)
+        self.x, self.z, self.seed, self.val_partners = x, z, seed, val_partners
+        self.folds = split_folds(len(x), folds, val_fraction, spawn_generator(seed, 1))
+        rows = self.folds.train.shape[1]
+        self.batch_size = min(batch_size, rows, max(64, rows // 10))
+        self.x_transform, self.z_transform = x_transform, z_transform
+        self.levels = Levels.of(z)
+        self.views: list[FoldView] = []
+
+    def setup(self, stage: str | None = None) -> None:
+        """Fit every fold's view on its training rows and apply it to all rows."""
+        if self.views:
+            return
+        train, val, _ = self.folds
+        views = [FoldView(self.x_transform, self.z_transform) for _ in train]
+        self.views = [
+            view.fit(self.x, self.z, *rows) for view, *rows in zip(views, train, val, strict=True)
+        ]
+        seen = [view(self.x, self.z) for view in self.views]
+        parts = [padded(part) for part in zip(*seen, strict=True)]
+        self.x_features, self.z_features, self.x_variates, self.z_variates = parts  # (E, N, *)
+        self.correlations = padded([view.pairs.correlations for view in views])  # (E, R)
+
+    def batch(self, rows: Tensor, partners: Tensor) -> Batch:
+        """Return the batch of some rows.
+
+        Args:
+            rows: Row numbers for each fold, shape ``(E, N)``.
+            partners: Row numbers of the partners, shape ``(E, N, K)``.
+        """
+        candidates = torch.cat([rows.unsqueeze(2), partners], dim=2)  # (E, N, 1 + K)
+        fold = torch.arange(len(rows))
+        z = self.z_features[fold[:, None, None], candidates]
+        offset = gaussian_log_ratio(
+            self.x_variates[fold[:, None], rows].unsqueeze(2),
+            self.z_variates[fold[:, None, None], candidates],
+            self.correlations[:, None, None],
+        ).float()
+        return {
+            "joint": (self.x_features[fold[:, None], rows], z[:, :, 0]),
+            "marginal": z[:, :, 1:],
+            "offset": (offset[:, :, 0], offset[:, :, 1:]),
+        }
+
+    def train_dataloader(self) -> EpochLoader | Prefetcher:
+        stacking = stacking_of(self.trainer)
+        return prefetched(FoldLoader(self, **stacking), training_device(self.trainer))
+
+    def val_dataloader(self) -> "FoldEvaluation":
+        return self.evaluation(self.folds.val, self.val_partners, seed=2)
+
+    def evaluation(self, rows: Tensor, partners: int, seed: int) -> "FoldEvaluation":
+        """Return a loader of given rows, shape ``(E, N)``, with partners from among them."""
+        count, generator = min(partners, rows.shape[1] - 1), spawn_generator(self.seed, seed)
+        chosen = Partners(count).partners(rows, len(self.x), generator)
+        own = chosen == rows.unsqueeze(2)  # where a row stands twice
+        return FoldEvaluation(self, rows, torch.where(own, chosen.roll(1, 2), chosen))
+
+    def all_levels(self, rows: Tensor, levels: Levels) -> "FoldEvaluation":
+        """Return a loader of given rows, shape ``(E, N)``, with every value of z as a partner."""
+        return FoldEvaluation(self, rows, levels.rows.expand(*rows.shape, -1))
+
+
+def padded(tensors: Sequence[Tensor]) -> Tensor:
+    """Stack tensors whose last dimensions differ, filled up with zeros."""
+    most = max(tensor.shape[-1] for tensor in tensors)
+    return torch.stack([F.pad(tensor, (0, most - tensor.shape[-1])) for tensor in tensors])
+
+
+class FoldLoader(EpochLoader):
+    """Training minibatches of all folds at once, each fold in an order of its own.
+
+    Args:
+        data: Where the rows are.
+        stack: Most minibatches yielded at once.
+        stops: Optimizer steps after which a stack has to end.
+    """
+
+    def __init__(
+        self, data: CrossFitDataModule, stack: int = 1, stops: Stops | None = None
+    ) -> None:
+        self.data = data
+        rows = data.folds.train.shape[1]
+        super().__init__(rows // data.batch_size, data.seed, stack, stops)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        train, size = self.data.folds.train, self.data.batch_size
+        generator = spawn_generator(self.seed, 3, epoch)
+        order = train.gather(1, torch.rand(train.shape, generator=generator).argsort(1))
+        partners = Derangement().partners(order, train.shape[1], generator)
+        batches = zip(order.split(size, 1), partners.split(size, 1), strict=True)
+        for rows, others in islice(batches, self.batches):
+            yield self.data.batch(rows, others.unsqueeze(2))
+
+
+class FoldEvaluation:
+    """Given rows of each fold once, in order, in chunks, with the same partners every time.
+
+    Args:
+        data: Where the rows are.
+        rows: Row numbers, shape ``(E, N)``.
+        partners: Row numbers of the partners, shape ``(E, N, K)``.
+    """
+
+    def __init__(self, data: CrossFitDataModule, rows: Tensor, partners: Tensor) -> None:
+        self.data, self.rows, self.partners = data, rows, partners
+        self.chunk = max(1, PAIRS_AT_ONCE // (1 + partners.shape[2]))
+
+    def __len__(self) -> int:
+        return math.ceil(self.rows.shape[1] / self.chunk)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        chunks = zip(
+            self.rows.split(self.chunk, 1), self.partners.split(self.chunk, 1), strict=True
+        )
+        for rows, partners in chunks:
+            yield self.data.batch(rows, partners)

@@ -1,0 +1,1 @@
+"""What knows nothing of mutual information: configuration, processes, files, finite numbers."""

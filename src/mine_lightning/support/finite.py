@@ -1,0 +1,72 @@
+"""Numbers that are not finite: finding them, and going back to before they came."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from mine_lightning.support.distributed import Processes
+
+__all__ = ["Snapshot", "any_bad", "weights"]
+
+SMALL = 2**16  # values, which take no longer to copy than to call a kernel for
+
+
+class Snapshot:
+    """What an optimizer changes, its state and further tensors, to go back to.
+
+    Args:
+        tensors: Further tensors, such as buffers.
+        optimizer: The optimizer.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor], optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+        self.live = [*tensors, *weights(optimizer)]
+        self.copies = [tensor.detach().clone() for tensor in self.live]
+        self.states = {parameter: dict(state) for parameter, state in optimizer.state.items()}
+        self.groups = [dict(group) for group in optimizer.param_groups]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put everything back in place."""
+        for tensor, copy in zip(self.live, self.copies, strict=True):
+            tensor.copy_(copy)
+        self.optimizer.state.clear()
+        self.optimizer.state.update(self.states)
+        for group, kept in zip(self.optimizer.param_groups, self.groups, strict=True):
+            group.update(kept)
+
+
+def weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Return the parameters of an optimizer and the tensors of its state."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    states = optimizer.state.values()
+    tensors = [value for state in states for value in state.values() if isinstance(value, Tensor)]
+    return [*parameters, *tensors]
+
+
+def any_bad(tensors: Iterable[Tensor], processes: Processes) -> bool:
+    """Whether a floating point value is not finite on any process; waits for the device."""
+    bad = torch.tensor(float(not all_finite(tensors)), device=processes.device)
+    processes.sum_([bad])
+    return bool(bad)
+
+
+@torch.no_grad()
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether all floating point values are finite; small tensors are looked at together."""
+    places: dict[torch.device, list[Tensor]] = {}
+    for tensor in tensors:
+        if tensor.is_floating_point() and tensor.numel() > 0:
+            places.setdefault(tensor.device, []).append(tensor)
+    return all(_finite(part) for part in places.values())
+
+
+def _finite(tensors: list[Tensor]) -> bool:
+    small = [tensor.flatten() for tensor in tensors if tensor.numel() < SMALL]
+    large = [tensor for tensor in tensors if tensor.numel() >= SMALL]
+    together = [torch.cat(small)] if small else []
+    norms = torch._foreach_norm([*together, *large], math.inf)
+    return bool(torch.stack(norms).isfinite().all())

@@ -1,0 +1,138 @@
+"""Backpropagation through a concat critic, written out.
+
+The matrix products of a small critic take less time than the graph that autograd builds around
+them. Where nothing else hangs on that graph, a training step calls them one by one.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.compiler import is_compiling
+
+from mine_lightning.critics.layers import IN_PLACE, SLOPES, PairLinear
+from mine_lightning.critics.networks import ConcatCritic, join
+
+__all__ = ["Backprop", "Tape"]
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class Tape(NamedTuple):
+    """What the reverse pass needs: the inputs of every layer, and what it activated."""
+
+    inputs: list[Tensor]
+    sums: list[Tensor]
+
+
+class Backprop:
+    r"""The layers of a :class:`~mine_lightning.ConcatCritic`, or of E stacked ones.
+
+    .. math::
+        h_0 = (x, z), \quad s_l = W_l h_{l - 1} + b_l, \quad h_l = \sigma(s_l), \quad
+        T = s_L
+
+    The gradient :math:`g_L` of a loss by the scores gives
+
+    .. math::
+        g_{l - 1} = \sigma'(s_{l - 1}) \odot W_l^\top g_l, \quad
+        \partial_{W_l} = \sum_n g_{l, n} h_{l - 1, n}^\top, \quad
+        \partial_{b_l} = \sum_n g_{l, n}
+
+    Args:
+        critic: The critic, whose weights may have a first dimension of E.
+    """
+
+    def __init__(self, critic: ConcatCritic) -> None:
+        layers: list[Any] = [critic.first, *critic.head]
+        self.critic = critic
+        self.weights = [layer.weight for layer in layers]
+        self.biases = [layer.bias for layer in layers]
+        self.parameters = [v for layer in layers for v in (layer.weight, layer.bias)]
+        self.activate = IN_PLACE.get(critic.activation, critic.activate)
+        self.slope = SLOPES[critic.activation]
+        self.others: list[Tensor] = []
+        self.places = list(range(len(self.parameters)))
+        self._held: tuple[torch.Size, torch.Size] | None = None
+
+    @classmethod
+    def of(cls, critic: nn.Module) -> "Backprop | None":
+        """Return the layers of a critic, None where its scores are more than these layers."""
+        if type(critic) is not ConcatCritic or critic.spectral_norm or critic.chunk_size:
+            return None
+        modules, weights = list(critic.modules()), list(critic.parameters())
+        plain = {ConcatCritic, PairLinear, nn.ModuleList, nn.Linear}.issuperset(map(type, modules))
+        hooked = any(getattr(part, name, None) for part in [*modules, *weights] for name in HOOKS)
+        frozen = not all(weight.requires_grad for weight in weights)
+        return None if hooked or frozen or not plain else cls(critic)
+
+    def arrange(self, weights: Sequence[Tensor]) -> None:
+        """Note which ``others`` an optimizer's weights hold, and in what ``places`` their gradients
+        stand among those of the critic's ``parameters`` and of the others.
+        """
+        own = set(map(id, self.parameters))
+        self.others = [weight for weight in weights if id(weight) not in own]
+        order = [id(weight) for weight in (*self.parameters, *self.others)]
+        self.places = [order.index(id(weight)) for weight in weights]
+
+    def holds(self, x: Tensor, z: Tensor) -> bool:
+        """Whether the critic scores these pairs at once, from their concatenations.
+
+        The shapes are looked at when they change; a graph knows them when it is compiled.
+        """
+        if is_compiling():
+            return self._allows(x, z)
+        if self._held != (x.shape, z.shape):
+            self._held = (x.shape, z.shape) if self._allows(x, z) else None
+        return self._held is not None
+
+    def _allows(self, x: Tensor, z: Tensor) -> bool:
+        self.critic.first.check(x, z)
+        most = self.critic.pairs_at_once(x) if self.weights[0].ndim == 2 else None
+        return self.critic.joins(x, z) and (most is None or z.shape[:-1].numel() <= most)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tape]:
+        """Score pairs that :meth:`holds` allows.
+
+        Args:
+            x: Samples, shape ``(1, N, D_x)``, or with a first dimension of E.
+            z: Samples for each x, shape ``(M, N, D_z)``, or with a first dimension of E.
+
+        Returns:
+            The scores, shape ``(M, N)`` or ``(E, M, N)``, and the tape.
+        """
+        values = join(x, z).flatten(-3, -2)
+        tape = Tape([values], [])
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            if tape.sums:
+                values = self.activate(values)
+                tape.inputs.append(values)
+            values = affine(values, weight, bias)
+            tape.sums.append(values)
+        return values.view(z.shape[:-1]), tape
+
+    @torch.no_grad()
+    def backward(self, gradient: Tensor, tape: Tape) -> list[Tensor]:
+        """Return the gradients by ``parameters``: weight, bias, weight, bias, ...
+
+        Args:
+            gradient: Gradient by the scores, shaped like them.
+            tape: As returned by :meth:`forward`.
+        """
+        gradient = gradient.reshape(tape.sums[-1].shape)
+        found: list[Tensor] = []
+        for layer in reversed(range(len(self.weights))):
+            found += [gradient.sum(-2), gradient.mT @ tape.inputs[layer]]
+            if layer:
+                gradient = gradient @ self.weights[layer]
+                gradient = self.slope(gradient, tape.sums[layer - 1], tape.inputs[layer])
+        return found[::-1]
+
+
+def affine(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Apply a linear layer, shape ``(O, I)``, or E stacked ones to rows, shape ``(E, N, I)``."""
+    if weight.ndim == 2:
+        return torch.addmm(bias, rows, weight.t())
+    return torch.bmm(rows, weight.mT).add_(bias.unsqueeze(1))

@@ -1,0 +1,327 @@
+"""Training in stacks of minibatches: several optimizer steps in one ``training_step``."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from typing_extensions import Self
+
+from mine_lightning.callbacks.checkpoints import read_as_checkpoint
+from mine_lightning.callbacks.dashboard import Dashboard
+from mine_lightning.callbacks.threads import FewThreads
+from mine_lightning.data.loading.stacks import Batch
+from mine_lightning.objectives import Objective
+from mine_lightning.objectives.scores import split_candidates
+from mine_lightning.support.config import Configurable, as_plain
+from mine_lightning.support.distributed import Processes
+from mine_lightning.training.backprop import Backprop
+from mine_lightning.training.compilation import Compile, choose_step
+from mine_lightning.training.guard import Guard, OnNonfinite, Step, at_step, gather_steps
+from mine_lightning.training.steps import HookedStep, clipped, fused
+
+__all__ = ["StackedTraining"]
+
+UNMIXED = ("32-true", "64-true", "bf16-true")
+
+
+class StackedTraining(LightningModule):
+    """Base of the modules that train critics: optimisation, schedules, logging of the training.
+
+    Subclasses implement :meth:`scores`, :meth:`reduce`, :meth:`values` and :meth:`parts`; with
+    :meth:`candidates` and :meth:`backprop` too, autograd is left out where that is faster.
+
+    Args:
+        optimizer: Makes the optimizer from the parameters.
+        lr_scheduler: Makes a learning-rate scheduler from the optimizer, stepped every epoch.
+        gradient_clip_val: Largest norm of the gradient; no clipping by default.
+        minibatches_per_step: Most minibatches handed over at once.
+        compile: Whether to compile the step.
+        gather_scores: Whether several processes have one loss.
+        on_nonfinite: What to do with a minibatch whose loss, scores or step are not finite.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        gradient_clip_val: float | None = None,
+        minibatches_per_step: int | None = None,
+        compile: Compile = "auto",
+        gather_scores: bool = True,
+        on_nonfinite: OnNonfinite = "raise",
+    ) -> None:
+        super().__init__()
+        if on_nonfinite not in ("raise", "skip"):
+            raise ValueError(
+                f"Expected `on_nonfinite` to be 'raise' or 'skip', got {on_nonfinite!r}."
+            )
+        if gradient_clip_val is not None and not gradient_clip_val > 0:
+            raise ValueError(
+                f"Expected `gradient_clip_val` to be positive, got {gradient_clip_val}."
+            )
+        if minibatches_per_step is not None and minibatches_per_step < 1:
+            raise ValueError(
+                f"Expected `minibatches_per_step` to be at least 1, got {minibatches_per_step}."
+            )
+        if compile not in ("auto", True, False):
+            raise ValueError(f'Expected `compile` to be "auto", True or False, got {compile!r}.')
+        self.automatic_optimization = False
+        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self.gradient_clip_val = gradient_clip_val
+        self.minibatches_per_step, self.compile_mode = minibatches_per_step, compile
+        self.gather_scores, self.guard = gather_scores, Guard(self, on_nonfinite)
+        self.shared: Processes | None = None
+        self._step: HookedStep | None = None
+        self._backprop: Backprop | None = None
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **kwargs: Any,
+    ) -> Self:
+        """Rebuild the module from a checkpoint; nothing in it is executed.
+
+        The arguments are those of
+        :meth:`lightning.pytorch.LightningModule.load_from_checkpoint`.
+
+        Raises:
+            ValueError: If the file is no whole checkpoint of this module.
+        """
+        with read_as_checkpoint(checkpoint_path):
+            return super().load_from_checkpoint(
+                checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
+            )
+
+    def scores(self, batch: Batch, processes: Processes | None = None) -> tuple[Tensor, Tensor]:
+        """Score a batch: joint pairs and marginal pairs."""
+        raise NotImplementedError
+
+    def candidates(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the pairs that the critic scores: x, and for each its own z, then its partners."""
+        raise NotImplementedError
+
+    def reduce(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Return the loss of scores, shape ``()``."""
+        raise NotImplementedError
+
+    def backprop(self) -> Backprop | None:
+        """Return the layers of the critic, if its scores of the candidates are nothing else."""
+        return None
+
+    def loss(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the loss of a minibatch, shape ``()``, and its scores."""
+        scores = self.scores(batch, self.shared)
+        return self.reduce(*scores), scores
+
+    def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
+        """Return what to log of some minibatches, from their losses ``(K,)`` and their scores."""
+        raise NotImplementedError
+
+    def differentiate(
+        self, batch: Batch, weights: Sequence[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], list[Tensor]]:
+        """Return the loss of a minibatch, its scores, and the gradient of every weight.
+
+        A weight that the loss does not feel has a gradient of zero. Fused kernels read gradients in
+        the order of memory, whatever their strides say.
+        """
+        if self._backprop is not None:
+            x, z = self.candidates(batch)
+            if self._backprop.holds(x, z):
+                return self._differentiate(self._backprop, x, z)
+        loss, scores = self.loss(batch)
+        gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
+        return loss.detach(), scores, [gradient.contiguous() for gradient in gradients]
+
+    def _differentiate(
+        self, critic: Backprop, x: Tensor, z: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], list[Tensor]]:
+        """Leave only the objective to autograd."""
+        raw, tape = critic.forward(x, z)
+        scores = split_candidates(raw.requires_grad_())
+        loss = self.reduce(*scores)
+        slope, *rest = torch.autograd.grad(
+            loss, [raw, *critic.others], materialize_grads=bool(critic.others)
+        )
+        gradients = critic.backward(slope, tape) + rest
+        return loss.detach(), scores, [gradients[place] for place in critic.places]
+
+    def parts(self) -> tuple[nn.Module, Objective]:
+        """Return the modules with weights and buffers that training changes."""
+        raise NotImplementedError
+
+    def processes(self, even: bool = False) -> Processes:
+        """Return the processes of the run; ``even`` if all have minibatches of one size."""
+        return Processes(alone=self.trainer.world_size == 1, even=even)
+
+    def clip(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Scale gradients down to the largest norm, if there is one."""
+        if self.gradient_clip_val is None:
+            return list(gradients)
+        return clipped(gradients, self.gradient_clip_val)
+
+    def setup(self, stage: str) -> None:
+        """Find the critic's input sizes, where they are open, from a batch of the DataModule.
+
+        Lightning compares the stacks of an epoch with ``log_every_n_steps``, which counts optimizer
+        steps here, and wants checkpoints to hold the state before a step: its warnings would
+        mislead.
+        """
+        warnings.filterwarnings("ignore", "The number of training batches .* logging interval")
+        warnings.filterwarnings("ignore", "Using ModelCheckpoint with manual optimization")
+        if not any(is_lazy(parameter) for parameter in self.parameters()):
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            raise ValueError(
+                "Expected the critic's input sizes to be known before training with plain "
+                "dataloaders: call the module on one batch first, or use a DataModule."
+            )
+        batch = next(iter(data.train_dataloader()))
+        with torch.no_grad():
+            self.scores(batch[0] if isinstance(batch, list) else batch)
+
+    def configure_callbacks(self) -> list[Callback]:
+        trainer: Any = self.trainer
+        attached = {type(callback) for callback in trainer.callbacks}
+        return [kind() for kind in (Dashboard, FewThreads) if kind not in attached]
+
+    def configure_optimizers(self) -> Any:
+        optimizer = fused(self.optimizer(self.parameters()))
+        if self.lr_scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self.lr_scheduler(optimizer)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["skipped_minibatches"] = self.guard.skipped
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.guard.skipped = checkpoint.get("skipped_minibatches", 0)
+
+    def on_train_start(self) -> None:
+        several = self.trainer.world_size > 1
+        self.shared = self.processes(even=True) if several and self.gather_scores else None
+        self._step = choose_step(self, self.compile_mode)
+        self._backprop = self.backprop() if self.trainer.precision in UNMIXED else None
+        if self._backprop is not None:
+            self._backprop.arrange(self._step.weights)
+
+    def on_train_end(self) -> None:
+        self._step = self.shared = self._backprop = None
+
+    def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
+        """Take one optimizer step for each of the minibatches handed over."""
+        assert self._step is not None
+        batches = batch if isinstance(batch, list) else [batch]
+        before = self.global_step
+        if self.trainer.max_steps >= 0:
+            batches = batches[: self.trainer.max_steps - before]
+        steps = self.guard.take(batches, self._step, self.processes(even=True))
+        self._step_scheduler()
+        self.log_dict(self._values(steps), prog_bar=True, logger=False)
+        trainer: Any = self.trainer
+        every = trainer.log_every_n_steps or math.inf
+        for step in range(before + 1, before + 1 + len(batches)):
+            if step % every == 0:
+                self._log_at(step, self._values(steps[: step - before]))
+
+    @torch.no_grad()
+    def _values(self, steps: Sequence[Step]) -> dict[str, Tensor]:
+        """Return what is logged, the same on every process."""
+        values: dict[str, Tensor] = {}
+        if steps:
+            if self.shared is None:
+                steps = gather_steps(steps, self.processes(even=True))
+            losses, scores = zip(*steps, strict=True)
+            with at_step(self):
+                values = self.values(torch.stack(losses), scores)
+        if self.guard.on_nonfinite == "skip":
+            values["train/skipped"] = torch.tensor(float(self.guard.skipped))
+        return values
+
+    def _log_at(self, step: int, values: dict[str, Tensor]) -> None:
+        plain = {name: value.item() for name, value in values.items()}
+        for logger in self.loggers:
+            logger.log_metrics(plain, step)
+
+    def _step_scheduler(self) -> None:
+        """Step the scheduler with the epoch's last minibatch, before any checkpoint of it."""
+        scheduler: Any = self.lr_schedulers()
+        plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        if scheduler is not None and self.trainer.is_last_batch and not plateau:
+            scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        scheduler: Any = self.lr_schedulers()
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            scheduler.step(self.trainer.callback_metrics["val/mi"])
+
+    def log_truth(self) -> None:
+        """Log the step, and the true mutual information where the DataModule knows it."""
+        self.log("step", float(self.global_step), sync_dist=True)
+        truth = getattr(getattr(self.trainer, "datamodule", None), "true_mi", None)
+        if truth is not None:
+            self.log("true_mi", truth, sync_dist=True)
+
+    def plain_arguments(self, **parts: Any) -> dict[str, Any]:
+        """Return the arguments as plain data, from which ``load_from_checkpoint`` rebuilds them.
+
+        Arguments that no configuration can name, such as a module defined elsewhere, are left out
+        and have to be given to ``load_from_checkpoint`` again.
+
+        Args:
+            parts: Objects that may be configurable, by the names of their arguments.
+        """
+        plain: dict[str, Any] = {
+            "gradient_clip_val": self.gradient_clip_val,
+            "minibatches_per_step": self.minibatches_per_step,
+            "compile": self.compile_mode,
+            "gather_scores": self.gather_scores,
+            "on_nonfinite": self.guard.on_nonfinite,
+            "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "_instantiator": "lightning.pytorch.cli.instantiate_module",
+        }
+        for name, part in parts.items():
+            if isinstance(part, Configurable):
+                try:
+                    plain[name] = part.config()
+                except TypeError:
+                    continue
+        for name in ("optimizer", "lr_scheduler"):
+            if (config := _callable_config(getattr(self, name))) is not None:
+                plain[name] = config
+        return plain
+
+
+def inherits(module: LightningModule, kind: type, *names: str) -> bool:
+    """Whether a module's methods of these names are those of a class that it extends."""
+    return all(getattr(type(module), name) is getattr(kind, name) for name in names)
+
+
+def _callable_config(factory: Any) -> Any:
+    """Return a class path, with arguments for a ``functools.partial`` of a class, if plain."""
+    arguments: dict[str, Any] = {}
+    if isinstance(factory, partial) and not factory.args:
+        factory, arguments = factory.func, dict(factory.keywords)
+    if not isinstance(factory, type):
+        return None
+    try:
+        init_args = as_plain(arguments)
+    except TypeError:
+        return None
+    return {"class_path": f"{factory.__module__}.{factory.__qualname__}", "init_args": init_args}

@@ -1,0 +1,133 @@
+"""One optimizer step: through Lightning, or bare where nothing hangs on its hooks.
+
+A critic's step takes a fraction of a millisecond, as long as the hooks that Lightning calls around
+it. Where a run is long, :mod:`mine_lightning.training.compilation` makes the whole step one graph.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor
+from torch.optim import Optimizer
+
+__all__ = ["BareStep", "HookedStep", "fused", "is_bare"]
+
+UNSCALED = ("32-true", "64-true", "bf16-true", "bf16-mixed")
+HOOKS = (
+    "backward",
+    "on_after_backward",
+    "on_before_backward",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "configure_gradient_clipping",
+)
+
+
+class HookedStep:
+    """One optimizer step through Lightning: every strategy, precision and hook has its part.
+
+    Args:
+        module: The module being trained, which optimises manually: a
+            :class:`~mine_lightning.training.stacked.StackedTraining`.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.optimizer: Any = module.optimizers()
+        groups = self.optimizer.param_groups
+        self.weights = [weight for group in groups for weight in group["params"]]
+
+    def __call__(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+        """Take one step for each minibatch.
+
+        Returns:
+            The loss and what the module hands back, from before each step.
+        """
+        return self.take_all(batches)
+
+    def take_all(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+        return [self.take(batch) for batch in batches]
+
+    def take(self, batch: Any) -> tuple[Tensor, Any]:
+        """Take one step."""
+        loss, others = self.module.loss(batch)
+        self.optimizer.zero_grad()
+        self.module.manual_backward(loss)
+        self._clip()
+        self.optimizer.step()
+        return loss.detach(), others
+
+    @torch.no_grad()
+    def _clip(self) -> None:
+        """Clip the gradients, which a scaler of 16-bit training has made larger, in place."""
+        if self.module.gradient_clip_val is None:
+            return
+        scaler = getattr(self.module.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:
+            scaler.unscale_(self.optimizer.optimizer)
+        found = [weight.grad for weight in self.weights if weight.grad is not None]
+        for gradient, smaller in zip(found, self.module.clip(found), strict=True):
+            gradient.copy_(smaller)
+
+
+class BareStep(HookedStep):
+    """One optimizer step without the hooks, for where :func:`is_bare` says that none is used."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module)
+        self.bare: Optimizer = self.optimizer.optimizer
+
+    def __call__(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+        taken = super().__call__(batches)
+        for _ in taken:
+            self.optimizer._on_before_step()
+            self.optimizer._on_after_step()
+        return taken
+
+    def take(self, batch: Any) -> tuple[Tensor, Any]:
+        loss, others, gradients = self.differentiate(batch)
+        for weight, gradient in zip(self.weights, gradients, strict=True):
+            weight.grad = gradient
+        self.bare.step()
+        return loss, others
+
+    def differentiate(self, batch: Any) -> tuple[Tensor, Any, list[Tensor]]:
+        """Return the loss, what the module hands back, and the gradients, clipped."""
+        loss, others, gradients = self.module.differentiate(batch, self.weights)
+        with torch.no_grad():
+            return loss, others, self.module.clip(gradients)
+
+
+def clipped(gradients: Sequence[Tensor], largest: float) -> list[Tensor]:
+    """Scale gradients down to a largest norm, as :func:`torch.nn.utils.clip_grad_norm_` does."""
+    norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    share = (largest / (norm + 1e-6)).clamp(max=1)
+    return [gradient * share for gradient in gradients]
+
+
+def fused(optimizer: Optimizer) -> Optimizer:
+    """Let an optimizer update all parameters in one kernel, where it can and was not told how."""
+    for group in optimizer.param_groups:
+        unset = "fused" in group and group["fused"] is None and group["foreach"] is None
+        if unset and all(p.device.type in ("cpu", "cuda") for p in group["params"]):
+            group["fused"] = True
+    return optimizer
+
+
+def is_bare(module: Any) -> bool:
+    """Whether one device is trained without gradient scaling, and nobody hooks into a step."""
+    trainer = module.trainer
+    single = type(trainer.strategy) is SingleDeviceStrategy and trainer.precision in UNSCALED
+    listeners = [module, *trainer.callbacks]
+    return single and not any(overrides(listener, hook) for listener in listeners for hook in HOOKS)
+
+
+def overrides(listener: Any, hook: str) -> bool:
+    """Whether a module or a callback has a method in the place of Lightning's own."""
+    own = getattr(type(listener), hook, None)
+    return own not in (None, getattr(LightningModule, hook, None), getattr(Callback, hook, None))

@@ -1,0 +1,95 @@
+"""TensorBoard as a person finds it, and nothing with any other logger."""
+
+import re
+from pathlib import Path
+
+import pytest
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import (
+    STORE_EVERYTHING_SIZE_GUIDANCE,
+    EventAccumulator,
+)
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from mine_lightning import GaussianDataModule, MutualInformationEstimator
+from mine_lightning.callbacks.dashboard import Dashboard
+
+QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
+    folder = tmp_path_factory.mktemp("logs")
+    seed_everything(11, verbose=False)
+    logger = TensorBoardLogger(folder, name="", default_hp_metric=False)
+    data = GaussianDataModule(rows=1000, correlation=0.5, batch_size=32)
+    model = MutualInformationEstimator()
+    checkpoint = ModelCheckpoint(folder / "checkpoints", monitor="val/mi", mode="max")
+    trainer = Trainer(
+        max_epochs=4, logger=logger, log_every_n_steps=10, callbacks=[checkpoint], **QUIET
+    )
+    trainer.fit(model, data)
+    trainer.test(model, data, verbose=False)
+    accumulator = EventAccumulator(logger.log_dir, STORE_EVERYTHING_SIZE_GUIDANCE)
+    return accumulator.Reload()
+
+
+def test_curves_are_on_the_axis_of_optimizer_steps(events: EventAccumulator) -> None:
+    assert [event.step for event in events.Scalars("val/mi")] == [18, 36, 54, 72]
+    steps = [event.step for event in events.Scalars("train/mi")]
+    assert steps == sorted(set(steps))
+    assert [event.step for event in events.Scalars("test/mi")] == [72]
+    assert {round(event.value, 4) for event in events.Scalars("true_mi")} == {0.1438}
+
+
+def test_estimates_and_truth_stand_in_one_chart(events: EventAccumulator) -> None:
+    (event,) = events.Tensors("custom_scalars__config__")
+    layout = Layout.FromString(event.tensor_proto.string_val[0])
+    (chart,) = layout.category[0].chart
+    tags = events.Tags()["scalars"]
+    matched = [[tag for tag in tags if re.match(line, tag)] for line in chart.multiline.tag]
+    assert matched == [["train/mi"], ["val/mi"], ["test/mi"], ["true_mi"]]
+
+
+def test_scores_have_histograms(events: EventAccumulator) -> None:
+    assert set(events.Tags()["histograms"]) == {"scores/joint", "scores/marginal"}
+    assert [event.step for event in events.Histograms("scores/joint")] == [18, 36, 54, 72]
+
+
+def test_hyperparameters_come_with_the_final_estimate(events: EventAccumulator) -> None:
+    def content(name: str) -> HParamsPluginData:
+        return HParamsPluginData.FromString(events.summary_metadata[name].plugin_data.content)
+
+    start = content("_hparams_/session_start_info").session_start_info.hparams
+    assert start["critic"].string_value == "ConcatCritic"
+    assert start["objective/ma_rate"].number_value == 0.01
+    assert start["seed"].number_value == 11
+    metrics = content("_hparams_/experiment").experiment.metric_infos
+    assert {metric.name.tag for metric in metrics} == {"val/mi", "test/mi"}
+    assert "hp_metric" not in events.Tags()["scalars"]
+
+
+@pytest.mark.parametrize("logger", [False, "csv", "both"])
+def test_any_logger_will_do(logger: str | bool, tmp_path: Path) -> None:
+    loggers = {
+        "csv": [CSVLogger(tmp_path)],
+        "both": [CSVLogger(tmp_path), TensorBoardLogger(tmp_path)],
+    }
+    data = GaussianDataModule(rows=600, correlation=0.5, batch_size=64, seed=0)
+    trainer = Trainer(
+        max_epochs=1, logger=loggers.get(str(logger), False), enable_checkpointing=False, **QUIET
+    )
+    model = MutualInformationEstimator()
+    trainer.fit(model, data)
+    trainer.test(model, data, verbose=False)
+    assert sum(isinstance(callback, Dashboard) for callback in trainer.callbacks) == 1
+
+
+@pytest.mark.parametrize("mode", [{"fast_dev_run": True}, {"barebones": True, "max_epochs": 1}])
+@pytest.mark.filterwarnings("ignore:.*barebones", "ignore:You are running in `Trainer")
+def test_development_modes_run(mode: dict, tmp_path: Path) -> None:
+    data = GaussianDataModule(rows=600, correlation=0.5, batch_size=64, seed=0)
+    Trainer(default_root_dir=tmp_path, **mode).fit(MutualInformationEstimator(), data)

@@ -1,0 +1,94 @@
+"""``mine-lightning estimate`` as a person runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sklearn.datasets import load_wine
+
+from mine_lightning.cli.lightning import main
+from mine_lightning.estimate.results import MutualInformationEstimate
+
+QUICK = ["--quiet", "--max_epochs=3"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("wine") / "wine.csv"
+    load_wine(as_frame=True).frame.to_csv(path, index=False)
+    return path
+
+
+def test_it_prints_the_estimate_and_writes_json(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    output = tmp_path / "result.json"
+    columns = ["--x", "alcohol,malic_acid", "--z", "color_intensity, hue"]
+    main(["estimate", str(table), *columns, "--seed=3", "--output", str(output), *QUICK])
+    lines = capsys.readouterr().out.splitlines()
+    stored = json.loads(output.read_text())
+    assert lines[0].startswith(f"{stored['nats']:.3f} nats ({stored['bits']:.3f} bits), 95 %")
+    assert f"{stored['standard_error']:.3f}" in lines[1]
+    assert "178 rows used, seed 3" in lines[1]
+    assert all(line.startswith("note: ") for line in lines[2:])
+    assert len(lines) == 2 + len(stored["diagnostics"])
+    assert stored["rows"] == 178
+    assert stored["settings"]["x_columns"] == ["alcohol", "malic_acid"]
+
+
+def test_npz_output_holds_the_pointwise_values(table: Path, tmp_path: Path) -> None:
+    output = tmp_path / "result.npz"
+    main(["estimate", str(table), "--x=0", "--z=hue", "--output", str(output), *QUICK])
+    assert MutualInformationEstimate.load(output).pointwise.shape == (178,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--x=alcool", "--z=hue"], "Near it: `alcohol`"),
+        (["--x=hue", "--z=hue"], "no column in common"),
+        (["--x=hue"], "z"),
+        (["--x=hue", "--z=ash", "--folds=1"], "Expected `folds` to be an integer of at least 2"),
+        (["--x=hue", "--z=ash", "--folds=many"], "folds"),
+        (["--x=hue", "--z=ash", "--output=result.pkl"], "Expected `output` to end in one of"),
+        (["--x=hue", "--z=ash", "--x_transform=cubes"], "cubes"),
+        (["--x=hue", "--z=ash", "--colour=red"], "colour"),
+    ],
+)
+def test_a_mistake_gives_one_line_and_a_failing_status(
+    arguments: list[str], message: str, table: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["estimate", str(table), *arguments, *QUICK])
+    text = stop.value.code if isinstance(stop.value.code, str) else capsys.readouterr().err
+    assert stop.value.code not in (0, None)
+    assert message in text
+    assert "Traceback" not in text
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["estimate", "nowhere.csv", "--x=a", "--z=b"])
+    assert "no such file" in str(stop.value.code)
+
+
+def test_incomplete_rows_are_refused_or_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "rows.csv"
+    rows = [f"{i % 7 + i / 100},{i % 5 - i / 77}" for i in range(80)]
+    path.write_text("\n".join(["a,b", *rows, ",1.5"]))
+    with pytest.raises(SystemExit) as stop:
+        main(["estimate", str(path), "--x=a", "--z=b", *QUICK])
+    assert "1 in column `a`" in str(stop.value.code)
+    with pytest.warns(UserWarning, match="Dropped 1 of 81 rows"):
+        main(["estimate", str(path), "--x=a", "--z=b", "--missing=drop", *QUICK])
+    assert "80 rows used" in capsys.readouterr().out
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["estimate", "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert all(option in text for option in ("--x", "--z", "--output", "--seed", "--missing"))

@@ -1,0 +1,162 @@
+"""Where rows lie while a critic is trained."""
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Trainer, seed_everything
+
+from mine_lightning import GaussianDataModule, MutualInformationEstimator, StreamingDataModule
+from mine_lightning.data import modules
+from mine_lightning.data.loading import placement
+from mine_lightning.data.loading.loaders import TrainingLoader
+from mine_lightning.data.loading.placement import (
+    Prefetcher,
+    fits,
+    placed,
+    prefetched,
+    training_device,
+)
+from mine_lightning.data.samplers import Derangement
+
+CPU, META, CUDA = map(torch.device, ("cpu", "meta", "cuda"))
+X = torch.arange(40.0).unsqueeze(1)
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def training(stack: int = 2) -> TrainingLoader:
+    return TrainingLoader(X, X + 100, 8, Derangement(), seed=5, stack=stack)
+
+
+def rows(items: list) -> list[list[float]]:
+    return [
+        torch.cat([batch["joint"][0].cpu() for batch in item]).flatten().tolist() for item in items
+    ]
+
+
+def test_rows_fit_into_half_of_the_free_memory(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8000, 10**9))
+    assert fits(1000, CUDA)
+    assert not fits(1001, CUDA)
+    assert not fits(1, CPU)
+
+
+def test_on_the_cpu_there_is_nothing_to_do():
+    loader = training()
+    assert prefetched(loader, CPU) is loader
+    assert placed(X, CPU) is X
+    assert training_device(None) == CPU
+
+
+def test_a_prefetcher_yields_the_loader_s_batches_on_the_device():
+    expected, loader = training(), Prefetcher(training(), CPU)
+    assert len(loader) == len(expected) == 3
+    for _ in range(2):
+        assert rows(list(loader)) == rows(list(expected))
+    (batch, *_) = next(iter(Prefetcher(training(), META)))
+    assert [part.device for part in (*batch["joint"], batch["marginal"])] == [META] * 3
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_prefetcher_s_state_is_that_of_the_batch_last_yielded(stop):
+    whole = training()
+    expected = rows(list(whole)) + rows(list(whole))
+    broken, resumed = Prefetcher(training(), CPU), Prefetcher(training(), CPU)
+    iterator = iter(broken)
+    for _ in range(stop):
+        next(iterator)
+    resumed.load_state_dict(broken.state_dict())
+    assert resumed.state_dict() == {"epoch": 0, "position": min(2 * stop, 5), "stacks": stop}
+    rest = rows(list(resumed)) if stop < 3 else []
+    assert rest + rows(list(resumed)) == expected[stop:]
+
+
+def test_a_prefetcher_is_one_batch_ahead():
+    fetched = []
+
+    class Watched(TrainingLoader):
+        def epoch(self, epoch):
+            for stack in super().epoch(epoch):
+                fetched.append(stack)
+                yield stack
+
+    iterator = iter(Prefetcher(Watched(X, X, 8, Derangement()), CPU))
+    for taken in range(1, 5):
+        next(iterator)
+        assert len(fetched) == taken + 1
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_rows_that_do_not_fit_are_prefetched(monkeypatch, fresh):
+    monkeypatch.setattr(modules, "training_device", lambda trainer: META)
+    data = GaussianDataModule(1, 0.5, rows=None if fresh else 1000, eval_rows=100, batch_size=32)
+    data.setup()
+    loader = data.train_dataloader()
+    assert isinstance(loader, Prefetcher)
+    assert next(iter(loader))["marginal"].device == META
+    assert next(iter(data.val_dataloader()))["marginal"].device == CPU
+
+
+def test_rows_that_fit_are_moved_once(monkeypatch):
+    moves = []
+    monkeypatch.setattr(modules, "training_device", lambda trainer: CUDA)
+    monkeypatch.setattr(modules, "fits", lambda values, device: values <= 1200)
+    monkeypatch.setattr(modules, "placed", lambda rows, device: moves.append(len(rows)) or rows)
+    monkeypatch.setattr(placement, "placed", lambda rows, device: rows)
+    data = GaussianDataModule(1, 0.5, rows=1000, batch_size=32)
+    data.setup()
+    loader, validation = data.train_dataloader(), data.val_dataloader()
+    assert moves == [600, 600, 200, 200]
+    list(loader), list(validation)
+    assert moves == [600, 600, 200, 200]
+
+
+def fit(accelerator: str, data) -> MutualInformationEstimator:
+    seed_everything(0, verbose=False)
+    model = MutualInformationEstimator()
+    trainer = Trainer(
+        max_epochs=2,
+        accelerator=accelerator,
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, data)
+    return model.cpu()
+
+
+def streaming(folder) -> StreamingDataModule:
+    np.save(folder / "x.npy", np.random.default_rng(0).normal(size=(4000, 3)))
+    return StreamingDataModule(folder / "x.npy", [0, 1], [2], seed=0)
+
+
+@needs_cuda
+@pytest.mark.parametrize("kind", ["fits", "does not fit", "fresh", "streamed"])
+def test_minibatches_on_a_gpu_are_those_on_the_cpu_and_need_no_transfer(
+    kind, tmp_path, monkeypatch
+):
+    if kind == "does not fit":
+        monkeypatch.setattr(modules, "fits", lambda values, device: False)
+    given = {"rows": None if kind == "fresh" else 4000, "batches_per_epoch": 20, "seed": 0}
+    datas = [
+        streaming(tmp_path) if kind == "streamed" else GaussianDataModule(2, 0.5, **given)
+        for _ in range(2)
+    ]
+    seen = {"cuda": [], "cpu": []}
+
+    class Watched(MutualInformationEstimator):
+        def transfer_batch_to_device(self, batch, device, index):
+            moved = super().transfer_batch_to_device(batch, device, index)
+            if self.trainer.training:
+                for before, after in zip(batch, moved, strict=True):
+                    assert before["joint"][0] is after["joint"][0]
+                    assert before["marginal"] is after["marginal"]
+                    seen[device.type].append(before["marginal"].cpu())
+            return moved
+
+    monkeypatch.setattr("test_placement.MutualInformationEstimator", Watched)
+    on_gpu, on_cpu = (fit(kind, data) for kind, data in zip(seen, datas, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(seen["cuda"], seen["cpu"], strict=True))
+    for name, value in on_cpu.critic.state_dict().items():
+        torch.testing.assert_close(on_gpu.critic.state_dict()[name], value, rtol=0.02, atol=0.02)

@@ -1,0 +1,64 @@
+"""Each flag is raised by what it is for, and not otherwise."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mine_lightning.estimate.diagnostics import Evidence, diagnose, repeated_values
+
+ROWS = 1000
+GENERATOR = torch.Generator().manual_seed(0)
+CALM = Evidence(
+    nats=0.5,
+    standard_error=0.05,
+    held_out=0.48,
+    in_sample=0.52,
+    joint=0.5 + 0.5 * torch.randn(ROWS, generator=GENERATOR),
+    marginal=-0.5 + 0.5 * torch.randn(ROWS, 20, generator=GENERATOR),
+    terms=torch.randn(ROWS, generator=GENERATOR),
+    tilt=2.0,
+    epochs=20,
+    best_epoch=torch.tensor([10, 12, 9, 11, 10]),
+    stopped=True,
+    repeated={},
+)
+OUTLIER = torch.zeros(ROWS)
+OUTLIER[0] = 100.0
+CASES = {
+    "still_improving": {"stopped": False, "best_epoch": torch.full((5,), 20)},
+    "overfit": {"held_out": 0.3, "in_sample": 0.7},
+    "near_ceiling": {"nats": 5.5},
+    "low_effective_sample_size": {
+        "marginal": torch.cat([CALM.marginal[1:], torch.full((1, 20), 12.0)])
+    },
+    "clipped": {"joint": CALM.joint + 3},
+    "heavy_tails": {"terms": OUTLIER},
+    "repeated_values": {"repeated": {"rain": 0.4}},
+    "contains_zero": {"nats": 0.05},
+}
+
+
+def test_a_calm_estimate_raises_none() -> None:
+    assert diagnose(CALM) == {}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_flag_is_raised_alone(name: str) -> None:
+    flags = diagnose(replace(CALM, **CASES[name]))
+    assert list(flags) == [name]
+    assert flags[name].endswith(".")
+
+
+def test_training_that_ended_by_itself_was_not_improving() -> None:
+    assert diagnose(replace(CALM, best_epoch=torch.full((5,), 20))) == {}
+
+
+def test_repeated_values_are_found_in_columns_of_many_values_only() -> None:
+    rain = torch.rand(500, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(500) % 3
+    dry = torch.where(rain < 0.3, 0.0, rain)
+    rows = torch.stack([rain, labels, dry], dim=1)
+    found = repeated_values(rows, ["smooth", "labels", "rain"])
+    assert list(found) == ["rain"]
+    assert found["rain"] == pytest.approx((rain < 0.3).float().mean().item())

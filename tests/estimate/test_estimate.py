@@ -1,0 +1,274 @@
+"""One call, one number: near the truth, repeatable, for all kinds of input."""
+
+import math
+import pickle
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+
+from mine_lightning import MutualInformationEstimate, estimate_mutual_information
+from mine_lightning.data import GaussianPairs, TableDataModule, beyond_normal_tasks
+from mine_lightning.estimate.call import as_labels, default_epochs
+from mine_lightning.estimate.crossfit import CrossFitEstimator
+
+QUICK = {"progress_bar": False, "max_epochs": 4}
+
+
+def pairs(rows: int = 400, correlation: float = 0.8, dim: int = 1):
+    return GaussianPairs(dim, correlation).sample(rows, torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def result() -> MutualInformationEstimate:
+    return estimate_mutual_information(*pairs(1000), progress_bar=False)
+
+
+def test_the_interval_holds_the_truth(result: MutualInformationEstimate) -> None:
+    low, high = result.interval()
+    assert low < -0.5 * math.log(1 - 0.64) < high
+    assert high - low < 0.3
+
+
+def test_the_result_is_complete(result: MutualInformationEstimate) -> None:
+    assert result.rows == len(result.pointwise) == len(result.terms) == 1000
+    assert len(result.per_fold) == result.folds == result.learning_curve.shape[1] == 5
+    assert result.held_out <= result.nats <= result.in_sample
+    assert np.mean(result.terms) == pytest.approx(result.held_out)
+    assert np.isfinite(result.pointwise).all()
+    assert result.lower_bound < result.in_sample
+    assert result.seconds > 0
+    assert result.diagnostics == {}
+    assert result.settings["max_epochs"] == 240
+    assert set(result.versions) == {"mine-lightning", "torch", "lightning"}
+
+
+def test_pointwise_values_follow_the_truth(result: MutualInformationEstimate) -> None:
+    truth = GaussianPairs(1, 0.8).log_ratio(*pairs(1000)).numpy()
+    assert np.corrcoef(truth, result.pointwise)[0, 1] > 0.9
+
+
+def test_the_trained_critics_come_along(result: MutualInformationEstimate) -> None:
+    assert result.critics is not None
+    scores = result.critics(*pairs(1000)).numpy()
+    assert scores.shape == (5, 1000)
+    held = np.abs(scores - result.pointwise).min(0)
+    np.testing.assert_allclose(held, 0, atol=1e-4)
+    assert pickle.loads(pickle.dumps(result)) == result
+
+
+def test_independent_variables_have_none() -> None:
+    x, z = pairs(1000, correlation=0.0)
+    result = estimate_mutual_information(x, z, progress_bar=False)
+    assert abs(result.nats) < 0.05
+    assert "contains_zero" in result.diagnostics
+
+
+def test_the_seed_repeats_the_number_and_global_randomness_is_left_alone() -> None:
+    x, z = pairs()
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    first = estimate_mutual_information(x, z, **QUICK)
+    assert torch.equal(torch.rand(3), expected)
+    assert estimate_mutual_information(x, z, **QUICK) == first
+    assert estimate_mutual_information(x, z, seed=1, **QUICK).nats != first.nats
+
+
+def test_units_do_not_matter() -> None:
+    x, z = pairs()
+    first = estimate_mutual_information(x, z, **QUICK).nats
+    second = estimate_mutual_information(
+        x.numpy() * 1000.0 - 7, (2.0 * z.numpy()).tolist(), **QUICK
+    )
+    assert second.nats == pytest.approx(first, abs=1e-3)
+
+
+def labelled(rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, rows)
+    return labels, np.eye(3)[labels] * 4 + rng.normal(size=(rows, 3))
+
+
+@pytest.mark.parametrize("kind", ["integers", "text", "series", "categorical"])
+def test_labels_are_categories(kind: str) -> None:
+    labels, features = labelled()
+    names = np.array(["red", "green", "blue"])[labels]
+    given = {
+        "integers": labels,
+        "text": names,
+        "series": pd.Series(labels),
+        "categorical": pd.DataFrame({"colour": pd.Categorical(names)}),
+    }[kind]
+    result = estimate_mutual_information(features, given, progress_bar=False, max_epochs=20)
+    assert result.nats == pytest.approx(math.log(3), abs=0.15)
+
+
+def test_labels_serve_on_either_side() -> None:
+    labels, features = labelled(200)
+    first = estimate_mutual_information(features, labels, **QUICK)
+    second = estimate_mutual_information(labels, features, **QUICK)
+    assert first.nats == second.nats
+    assert first.lower_bound < math.log(3)
+    assert len(first.settings["z_columns"]) == len(second.settings["x_columns"]) == 3
+    one_hot, rows = torch.from_numpy(np.eye(3)[labels]), torch.from_numpy(features)
+    assert torch.equal(first.critics(rows, one_hot), second.critics(one_hot, rows))
+
+
+def test_images_are_flattened() -> None:
+    labels, features = labelled(200)
+    images = np.pad(features.reshape(-1, 1, 1, 3), ((0, 0), (0, 0), (0, 1), (0, 0)))
+    result = estimate_mutual_information(images, labels, **QUICK)
+    assert result.nats > 0.5
+
+
+def test_few_integers_are_labels_and_many_are_numbers() -> None:
+    assert isinstance(as_labels(np.arange(100) % 7), pd.DataFrame)
+    assert isinstance(as_labels(np.arange(100)), np.ndarray)
+    frame = pd.DataFrame({"a": [1, 2]})
+    assert as_labels(frame) is frame
+
+
+@pytest.mark.parametrize("dtype", [">i4", ">u2", ">U1"])
+def test_labels_of_any_byte_order(dtype: str) -> None:
+    labels = np.arange(100) % 7
+    pd.testing.assert_frame_equal(
+        as_labels(labels.astype(dtype)), as_labels(labels.astype(np.dtype(dtype).newbyteorder("=")))
+    )
+
+
+def test_atoms_are_named_by_column_and_side() -> None:
+    rain = np.random.default_rng(0).uniform(-1, 1, size=(2, 200)).clip(min=0)
+    result = estimate_mutual_information(rain[0], rain[1], **QUICK)
+    assert "0 of x (" in result.diagnostics["repeated_values"]
+    assert "0 of z (" in result.diagnostics["repeated_values"]
+
+
+def test_rows_with_missing_values_are_dropped_on_request() -> None:
+    x, z = (v.numpy().copy() for v in pairs(200))
+    x[3] = np.nan
+    with pytest.raises(ValueError, match="1 missing or infinite"):
+        estimate_mutual_information(x, z)
+    with pytest.warns(UserWarning, match="Dropped 1 of 200 rows"):
+        result = estimate_mutual_information(x, z, missing="drop", **QUICK)
+    assert result.rows == 199
+    assert np.flatnonzero(np.isnan(result.pointwise)).tolist() == [3]
+
+
+def test_any_trainer_serves(tmp_path) -> None:
+    seen = []
+
+    class Watch(pl.Callback):
+        def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            seen.append(float(trainer.callback_metrics["val/mi"]))
+
+    x, z = pairs(100)
+    logger = CSVLogger(tmp_path)
+    result = estimate_mutual_information(x, z, logger=logger, callbacks=[Watch()], **QUICK)
+    assert len(seen) == 4
+    assert "val/mi" in (tmp_path / "lightning_logs/version_0/metrics.csv").read_text()
+    trainer = pl.Trainer(
+        max_epochs=4,
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        devices=1,
+    )
+    assert estimate_mutual_information(x, z, trainer=trainer).nats == result.nats
+    with pytest.raises(ValueError, match="Expected either `trainer` or arguments for one"):
+        estimate_mutual_information(x, z, trainer=trainer, max_epochs=3)
+
+
+def test_rows_of_a_table_module_give_the_same_number(tmp_path) -> None:
+    x, z = (side[:, 0].numpy() for side in pairs(100))
+    frame = pd.DataFrame({"x": x, "kind": np.where(z > 0, "high", "low")})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    data = TableDataModule(tmp_path / "rows.csv", x=["x"], z=["kind"])
+    result = estimate_mutual_information(*data.load(), **QUICK)
+    expected = estimate_mutual_information(x, frame["kind"], **QUICK)
+    assert result.nats == pytest.approx(expected.nats, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "z", "message"),
+    [
+        (np.zeros((60, 0)), np.arange(60.0), "Expected `x` to have at least 2 rows and 1 column"),
+        (np.arange(60.0), np.arange(59.0), "same number of rows, got 60 and 59"),
+        (np.arange(60.0), np.zeros(60), "Expected `z` to vary in every column"),
+        (np.arange(40.0), np.arange(40.0), "Expected at least 50 rows for 5 folds, got 40"),
+    ],
+)
+def test_mistakes_are_named(x: np.ndarray, z: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        estimate_mutual_information(x, z)
+
+
+def test_samples_of_every_size_have_their_epochs() -> None:
+    assert [default_epochs(rows) for rows in (50, 5_000, 10_000, 10**6)] == [80, 50, 25, 25]
+
+
+@pytest.mark.parametrize(
+    ("usual_epochs", "best", "finished"),
+    [(10, [10, 10, 9, 1, 1], False), (10, [10, 8, 8, 8, 8], True), (None, [8] * 5, False)],
+)
+def test_training_goes_on_while_most_critics_improve(usual_epochs, best, finished: bool) -> None:
+    model = CrossFitEstimator(usual_epochs=usual_epochs)
+    model.register_buffer("best_epoch", torch.tensor(best))
+    model.register_buffer("done", torch.zeros(5, dtype=torch.bool))
+    model.learning_curve = [torch.zeros(5)] * 11  # before the first epoch and after each of ten
+    assert model.finished is finished
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dim", [1, 5, 20])
+@pytest.mark.parametrize("target", [5.0, 10.0])
+def test_large_values_are_within_five_percent(dim: int, target: float) -> None:
+    data = GaussianPairs(dim, target=target)
+    x, z = data.sample(10_000, torch.Generator().manual_seed(0))
+    result = estimate_mutual_information(x, z, progress_bar=False)
+    assert result.nats == pytest.approx(target, rel=0.05)
+    assert ("near_ceiling" in result.diagnostics) == (target == 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["1v1-normal-0.75", "half_cube-multinormal-sparse-5-5-2-2.0"])
+def test_benchmark_tasks_are_met(name: str) -> None:
+    task = beyond_normal_tasks()[name]
+    x, z = task.sample(5_000, torch.Generator().manual_seed(0))
+    result = estimate_mutual_information(x, z, progress_bar=False)
+    assert result.nats == pytest.approx(task.mutual_information, abs=0.05)
+
+
+@pytest.mark.slow
+def test_digits_know_their_label() -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    results = [
+        estimate_mutual_information(digits.images, digits.target, seed=seed, progress_bar=False)
+        for seed in range(3)
+    ]
+    values = [result.nats for result in results]
+    assert all(2.0 < value < 2.31 for value in values)
+    assert max(values) - min(values) < 2 * results[0].standard_error * math.sqrt(2)
+
+
+@pytest.mark.slow
+def test_the_halves_of_digits_know_each_other() -> None:
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images
+    first, second = (
+        estimate_mutual_information(
+            images[:, :, :4], images[:, :, 4:], seed=seed, progress_bar=False
+        )
+        for seed in range(2)
+    )
+    assert all(2.0 < result.nats < 3.5 for result in (first, second))
+    errors = math.hypot(first.standard_error, second.standard_error)
+    assert abs(first.nats - second.nats) < 2 * errors
+    assert "overfit" in first.diagnostics

@@ -1,0 +1,57 @@
+"""Features of the sides: what a network is shown, and which functions reveal a dependence."""
+
+import math
+
+import pytest
+import torch
+
+from mine_lightning.estimate.features import Features
+from mine_lightning.estimate.folds import FoldView
+
+ROWS = 2000
+
+
+def noise(columns: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(ROWS, columns, generator=torch.Generator().manual_seed(seed))
+
+
+def kinds(x: torch.Tensor, z: torch.Tensor) -> dict[str, int]:
+    """Return how many directions of each kind are found."""
+    train, val = torch.arange(ROWS).split([1600, 400])
+    found = FoldView().fit(x, z, train, val).directions
+    return {kind: directions.of_x(a).shape[1] for kind, directions, a in _shown(found, x, train)}
+
+
+def _shown(found, x: torch.Tensor, train: torch.Tensor):
+    functions = Features().fit(x[train])(x).functions
+    return [(kind, directions, functions[kind]) for kind, directions in found.items()]
+
+
+def test_a_column_that_oscillates_is_found_among_others() -> None:
+    x, z = noise(8), noise(3, seed=1)
+    z[:, 0] = torch.sin(8 * math.pi * torch.special.ndtr(x[:, 0])) + 0.3 * z[:, 0]
+    found = kinds(x, z)
+    assert found["waves"] >= 1
+
+
+def test_oscillations_are_left_out_where_straight_functions_say_more() -> None:
+    x, z = noise(8), noise(3, seed=1)
+    assert set(kinds(x, x[:, :3] + 0.5 * z)) == {"modulated"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (1, {"modulated": 1, "waves": 7}),
+        (20, {"modulated": 40, "waves": 140}),
+        (26, {"modulated": 52}),
+    ],
+)
+def test_functions_are_left_out_where_they_are_many(columns: int, expected: dict) -> None:
+    rows = noise(columns)
+    functions = Features().fit(rows)(rows).functions
+    assert {kind: values.shape[1] for kind, values in functions.items()} == expected
+
+
+def test_independent_sides_show_nothing() -> None:
+    assert kinds(noise(4), noise(4, seed=1)) == {"modulated": 0}

@@ -1,0 +1,103 @@
+"""Cross-fitting: no row is scored by a critic that has seen it."""
+
+import pytest
+import torch
+
+from mine_lightning.estimate.folds import CrossFitDataModule, Levels, split_folds
+
+
+def sample(rows: int = 203) -> tuple[torch.Tensor, torch.Tensor]:
+    x, noise = torch.randn(2, rows, 2, generator=torch.Generator().manual_seed(0))
+    return x, x[:, :1] + noise[:, :1]
+
+
+@pytest.mark.parametrize("rows", [50, 100, 203])
+def test_every_row_is_held_out_once_and_never_seen_by_its_critic(rows: int) -> None:
+    folds = split_folds(rows, 5, 0.125, torch.Generator())
+    assert torch.cat(folds.held).sort().values.tolist() == list(range(rows))
+    for train, val, held in zip(*folds, strict=True):
+        sets = [set(part.tolist()) for part in (train, val, held)]
+        assert not sets[0] & sets[1]
+        assert not (sets[0] | sets[1]) & sets[2]
+        assert len(sets[0]) + len(sets[1]) + len(sets[2]) >= rows - 1
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="Expected at least 50 rows for 5 folds, got 49"):
+        split_folds(49, 5, 0.125, torch.Generator())
+
+
+def test_a_views_features_ignore_the_rows_held_out() -> None:
+    x, z = sample()
+    first = CrossFitDataModule(x, z)
+    held = first.folds.held[0]
+    changed = x.clone()
+    changed[held] += 1000
+    second = CrossFitDataModule(changed, z)
+    for data in (first, second):
+        data.setup()
+    train = first.folds.train[0]
+    seen, same = (data.views[0](data.x, data.z) for data in (first, second))
+    assert torch.equal(seen.x[train], same.x[train])
+    assert torch.equal(seen.x_variates[train], same.x_variates[train])
+    assert torch.equal(first.correlations[0], second.correlations[0])
+    other, changed = (data.views[1](data.x, data.z) for data in (first, second))
+    assert not torch.equal(other.x[train], changed.x[train])
+
+
+def test_batches_have_the_contracts_shapes() -> None:
+    data = CrossFitDataModule(*sample(), batch_size=64)
+    data.setup()
+    batch = next(iter(data.train_dataloader()))
+    (x, z), apart, (joint, marginal) = batch["joint"], batch["marginal"], batch["offset"]
+    assert x.shape == (5, 64, data.x_features.shape[2])
+    assert z.shape == (5, 64, data.z_features.shape[2])
+    assert apart.shape == (5, 64, 1, z.shape[2])
+    assert joint.shape == (5, 64)
+    assert marginal.shape == (5, 64, 1)
+    assert joint.mean() > marginal.mean()
+
+
+def test_epochs_differ_and_the_seed_repeats_them() -> None:
+    loaders = []
+    for seed in (0, 0, 1):
+        data = CrossFitDataModule(*sample(), seed=seed)
+        data.setup()
+        loaders.append(data.train_dataloader())
+    first, same, other = ([next(iter(loader))["joint"][0] for _ in range(2)] for loader in loaders)
+    assert torch.equal(first[0], same[0])
+    assert torch.equal(first[1], same[1])
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_partners_are_never_the_own_row() -> None:
+    data = CrossFitDataModule(*sample())
+    data.setup()
+    rows = data.folds.val
+    for given in (rows, torch.cat([rows, rows[:, :1]], dim=1)):
+        loader = data.evaluation(given, 20, seed=0)
+        assert not (loader.partners == loader.rows.unsqueeze(2)).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"folds": 1}, "Expected `folds` to be an integer of at least 2, got 1"),
+        ({"val_fraction": 1.0}, r"Expected `val_fraction` to be in \(0, 1\), got 1.0"),
+        ({"batch_size": 1}, "Expected `batch_size` to be an integer of at least 2"),
+        ({"val_partners": 0}, "Expected `val_partners` to be an integer of at least 1"),
+    ],
+)
+def test_mistakes_are_named(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CrossFitDataModule(*sample(), **arguments)
+
+
+def test_levels_are_the_values_of_a_discrete_variable() -> None:
+    values = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]).repeat(10, 1)
+    levels = Levels.of(values)
+    assert levels is not None
+    assert values[levels.rows].tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    assert levels.log_weights.exp().tolist() == pytest.approx([0.75, 0.25])
+    assert Levels.of(torch.arange(40.0).unsqueeze(1)) is None

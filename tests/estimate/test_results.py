@@ -1,0 +1,135 @@
+"""The result: numbers, comparison, files, figures."""
+
+import copy
+import json
+import math
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from mine_lightning.estimate.results import MutualInformationEstimate
+
+RNG = np.random.default_rng(0)
+RESULT = MutualInformationEstimate(
+    nats=1.0212,
+    standard_error=0.011,
+    held_out=1.01,
+    in_sample=1.03,
+    lower_bound=0.99,
+    per_fold=(1.0, 1.02),
+    pointwise=np.append(RNG.normal(size=99), np.nan),
+    terms=RNG.normal(size=99),
+    rows=10_000,
+    folds=5,
+    learning_curve=RNG.normal(size=(8, 2)),
+    validation_loss=RNG.normal(size=(8, 2)),
+    diagnostics={"clipped": "A sentence."},
+    seed=0,
+    seconds=6.2,
+    settings={"batch_size": 512},
+    versions={"torch": "2"},
+)
+PLAIN = replace(RESULT, x=RNG.normal(size=100), z=RNG.normal(size=100))
+
+
+def test_it_prints_as_one_line() -> None:
+    assert str(RESULT) == (
+        "1.021 nats (1.473 bits), 95 % interval [1.000, 1.043], 10,000 rows, 5 folds, 6.2 s"
+    )
+
+
+def test_nats_bits_and_intervals_agree() -> None:
+    assert float(RESULT) == RESULT.nats
+    assert RESULT.bits == pytest.approx(RESULT.nats / math.log(2))
+    low, high = RESULT.interval(0.5)
+    assert (low + high) / 2 == pytest.approx(RESULT.nats)
+    assert high - low == pytest.approx(2 * 0.67449 * 0.011, rel=1e-4)
+    assert RESULT.interval(0.99)[0] < RESULT.interval()[0] < low
+
+
+@pytest.mark.parametrize("level", [0, 1, 95])
+def test_levels_out_of_range_are_refused(level: float) -> None:
+    with pytest.raises(ValueError, match=r"Expected `level` to be in \(0, 1\), got"):
+        RESULT.interval(level)
+
+
+def test_results_compare_by_their_numbers() -> None:
+    same = replace(copy.deepcopy(RESULT), seconds=99.0)
+    other = replace(RESULT, nats=1.1)
+    assert same == RESULT
+    assert hash(same) == hash(RESULT)
+    assert other != RESULT
+    assert replace(RESULT, pointwise=RESULT.pointwise + 1) != RESULT
+    assert RESULT != 1.0212
+    assert max(other, RESULT) is other
+    assert other > RESULT
+    assert other >= RESULT
+
+
+def test_it_is_picklable() -> None:
+    assert pickle.loads(pickle.dumps(PLAIN)) == PLAIN
+
+
+@pytest.mark.parametrize("result", [RESULT, PLAIN], ids=["many columns", "two columns"])
+def test_it_survives_a_file(result: MutualInformationEstimate, tmp_path: Path) -> None:
+    path = tmp_path / "result.npz"
+    result.save(path)
+    assert MutualInformationEstimate.load(path) == result
+
+
+def test_json_holds_what_a_reader_looks_for(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    RESULT.save(path)
+    stored = json.loads(path.read_text())
+    assert stored["nats"] == RESULT.nats
+    assert stored["interval"] == list(RESULT.interval())
+    assert {"bits", "standard_error", "rows", "settings", "seed", "versions"} <= stored.keys()
+
+
+def test_files_are_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result.npz"
+    RESULT.save(path)
+    before = path.read_bytes()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(OSError, match="no space"):
+        RESULT.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"Expected `output` to end in one of \.json, \.npz"):
+        RESULT.save(tmp_path / "result.pkl")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(ValueError, match="Expected `path` to be a saved result"):
+        MutualInformationEstimate.load(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize(("result", "panels"), [(RESULT, 1), (PLAIN, 2)])
+def test_the_plot_shows_the_curve_and_the_samples(result, panels: int, tmp_path: Path) -> None:
+    figure = result.plot()
+    assert isinstance(figure, Figure)
+    curve, *others = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+    assert len(others) == panels - 1
+    assert curve.get_ylabel() == "mutual information (nats)"
+    figure.savefig(tmp_path / "figure.png")
+
+
+def test_the_summary_names_what_speaks_against_the_number() -> None:
+    text = RESULT.summary()
+    assert "1.0212 nats (1.4733 bits)" in text
+    assert text.endswith("clipped: A sentence.")
+
+
+def test_it_shows_itself_in_one_line() -> None:
+    assert repr(RESULT) == f"MutualInformationEstimate({RESULT})"
