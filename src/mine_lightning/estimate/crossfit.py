@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from mine_lightning.critics.ensemble import CriticEnsemble
+from mine_lightning.critics.gaussian import gaussian_log_ratio
 from mine_lightning.critics.layers import PairLinear
 from mine_lightning.critics.networks import ConcatCritic
 from mine_lightning.estimate.folds import FoldView, padded
-from mine_lightning.estimate.gaussian import gaussian_log_ratio
 from mine_lightning.estimate.readout import corrected_terms
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.logistic import JensenShannonNWJ

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from mine_lightning.critics.gaussian import canonical_pairs
 from mine_lightning.data.transforms import Standardize
-from mine_lightning.estimate.gaussian import canonical_pairs
 
 __all__ = ["CommonDirections"]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import Self
 
+from mine_lightning.critics.gaussian import canonical_pairs, gaussian_log_ratio
 from mine_lightning.data.loading.loaders import Batch, EpochLoader, spawn_generator
 from mine_lightning.data.loading.placement import Prefetcher, prefetched, training_device
 from mine_lightning.data.loading.stacks import Stops, stacking_of
@@ -20,7 +21,6 @@ from mine_lightning.data.samplers import Derangement, Partners
 from mine_lightning.data.transforms import Standardize, Transform
 from mine_lightning.estimate.directions import CommonDirections
 from mine_lightning.estimate.features import Features
-from mine_lightning.estimate.gaussian import canonical_pairs, gaussian_log_ratio
 
 __all__ = ["CrossFitDataModule", "FoldView", "Folds", "Levels", "padded", "split_folds"]
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mine_lightning.estimate.gaussian import canonical_pairs, gaussian_log_ratio
+from mine_lightning.critics.gaussian import canonical_pairs, gaussian_log_ratio
 
 
 def pairs(rows: int, dim: int, correlation: float, seed: int = 0):
