@@ -99,8 +99,6 @@ def held_out_estimate(
 ) -> float:
     """Estimate from fresh rows; for objectives of several samples, from blocks of all pairs."""
     x, z = draw(rows, rho, seed=10**6, dtype=torch.float32)
-    parts = [
-        objective.terms(*score(critic, *part, all_pairs=True))[0]
-        for part in zip(x.split(block), z.split(block), strict=True)
-    ]
-    return objective.value(torch.cat(parts).mean(), None).item()
+    parts = zip(x.split(block), z.split(block), strict=True)
+    scores = [score(critic, *part, all_pairs=True) for part in parts]
+    return objective.pooled_estimate(scores).item()

@@ -32,6 +32,7 @@ from mine_lightning.estimate.matrix import MutualInformationMatrix, mutual_infor
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.metrics import (
     EffectiveSampleSize,
+    FInformation,
     LogPartition,
     MutualInformation,
     MutualInformationStandardError,
@@ -95,6 +96,7 @@ __all__ = [
     "EmbeddingEncoder",
     "Encoder",
     "FDivergence",
+    "FInformation",
     "GaussianDataModule",
     "Identity",
     "IndependentDraw",

@@ -1,12 +1,10 @@
 r"""Metrics of critic scores: pooled over batches and processes, then turned into nats once.
 
-Everything stands on six sums (:class:`Pooled`), so memory does not grow with the rows. Scores that
-are not finite, or too large for an exponential of the bound, give a result that is not finite.
+They are faces of :class:`~mine_lightning.objectives.pooling.Pooled`: their states are its sums.
 """
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,11 +12,14 @@ from torchmetrics import Metric
 from torchmetrics.utilities.plot import _AX_TYPE, _PLOT_OUT_TYPE
 from typing_extensions import Self
 
-from mine_lightning.objectives import DonskerVaradhan, Objective
-from mine_lightning.objectives.scores import check_scores, log_mean_exp
+from mine_lightning.objectives import DivergenceBound, DonskerVaradhan, Objective
+from mine_lightning.objectives.base import Statistic, check_objective
+from mine_lightning.objectives.divergences import Divergence
+from mine_lightning.objectives.pooling import Pooled, narrow, widest
 
 __all__ = [
     "EffectiveSampleSize",
+    "FInformation",
     "LogPartition",
     "MutualInformation",
     "MutualInformationStandardError",
@@ -29,111 +30,25 @@ __all__ = [
 DEFAULT = DonskerVaradhan()
 
 
-class Pooled(NamedTuple):
-    r"""The sums that an estimate and its standard error are functions of.
-
-    With :math:`r_i` the terms to average and :math:`e^{l_i}` the exponential of a row's log terms,
-    averaged over its partners.
-    """
-
-    rows: Tensor
-    """The number of rows :math:`N`."""
-    pairs: Tensor
-    """The number of marginal scores, :math:`N` times the partners of each row."""
-    term_sum: Tensor
-    r""":math:`\sum_i r_i`"""
-    term_square_sum: Tensor
-    r""":math:`\sum_i r_i^2`"""
-    log_sum: Tensor
-    r""":math:`\ln \sum_i e^{l_i}`, or -inf if the objective has no log terms."""
-    log_square_sum: Tensor
-    r""":math:`\ln \sum_i e^{2 l_i}`, or -inf if the objective has no log terms."""
-
-
 def log_sum_exp(states: Tensor) -> Tensor:
     """Pool log-sum-exps stacked along the first dimension."""
     return torch.logsumexp(states, dim=0)
 
 
-def widest(device: torch.device) -> torch.dtype:
-    """Return the widest floating point type of the device: Apple's GPUs have no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-def narrow(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the value in ``dtype``, but never in half precision."""
-    return value.to(torch.promote_types(dtype, torch.float32))
-
-
-def pools_logs(objective: Objective, like: Tensor) -> bool:
-    """Return whether the objective, on the device of ``like``, pools a log-mean-exp."""
-    return objective.terms(like.new_zeros(2), like.new_zeros(2, 1))[1] is not None
-
-
-def identity(objective: Objective) -> Tensor:
+def identity(objective: Statistic) -> Tensor:
     """Return the bytes of the object's identity: equal for one and the same objective only."""
     return torch.tensor(list(id(objective).to_bytes(8, "little")))
 
 
-def _mutual_information_update(joint: Tensor, marginal: Tensor, objective: Objective) -> Pooled:
-    """Sum up a batch of scores; a row with K partners counts once."""
-    rows, logs = objective.terms(*check_scores(joint, marginal))
-    rows = rows.to(widest(rows.device))
-    log_sum = log_square_sum = rows.new_full((), -math.inf)
-    if logs is not None:
-        logs = log_mean_exp(logs.reshape(len(rows), -1), dim=1).to(rows.dtype)
-        log_sum, log_square_sum = logs.logsumexp(0), (2 * logs).logsumexp(0)
-    return Pooled(
-        rows=rows.new_full((), len(rows)),
-        pairs=rows.new_full((), marginal.numel()),
-        term_sum=rows.sum(),
-        term_square_sum=rows.square().sum(),
-        log_sum=log_sum,
-        log_square_sum=log_square_sum,
-    )
-
-
-def _means(pooled: Pooled, objective: Objective) -> tuple[Tensor, Tensor | None]:
-    """Return what :meth:`Objective.value` takes; nan where there are no rows."""
-    log_mean = pooled.log_sum - pooled.rows.log()
-    if not pools_logs(objective, pooled.rows):
-        return pooled.term_sum / pooled.rows, None
-    return pooled.term_sum / pooled.rows, log_mean
-
-
-def _mutual_information_compute(pooled: Pooled, objective: Objective) -> Tensor:
-    """Turn pooled sums into the estimate in nats; warn if it is close to its ceiling."""
-    value = objective.value(*_means(pooled, objective))
-    if math.isfinite(objective.ceiling(1)):  # reading numbers off a GPU stalls it: only if needed
-        estimate = float(value.detach())
-        if math.isfinite(estimate):
-            objective.warn_near_ceiling(estimate, math.ceil(pooled.pairs / pooled.rows))
+def warned(objective: Objective, pooled: Pooled) -> Tensor:
+    """Return the estimate in nats; warn if it is close to its ceiling."""
+    value = objective.read(pooled)
+    objective.warn_near_ceiling(value, pooled)
     return value
 
 
-def _sample_size_compute(pooled: Pooled, objective: Objective) -> Tensor:
-    """Turn pooled sums into the effective number of rows behind the exponential average."""
-    if not pools_logs(objective, pooled.rows):
-        return pooled.rows
-    return torch.exp(2 * pooled.log_sum - pooled.log_square_sum)
-
-
-def _standard_error_compute(pooled: Pooled, objective: Objective) -> Tensor:
-    """Turn pooled sums into the standard error of the estimate in nats."""
-    mean, log_mean = _means(pooled, objective)
-    variance = pooled.term_square_sum / pooled.rows - mean.square()
-    if log_mean is None:
-        slope = torch.func.grad(objective.value)(mean, None)
-        total = slope.square() * variance
-    else:
-        slope, log_slope = torch.func.grad(objective.value, (0, 1))(mean, log_mean)
-        log_variance = pooled.rows / _sample_size_compute(pooled, objective) - 1
-        total = slope.square() * variance + log_slope.square() * log_variance
-    return torch.sqrt(total.clamp(min=0) / (pooled.rows - 1))
-
-
 def checked(
-    value: Tensor, pooled: Pooled, objective: Objective, name: str = "estimate", least: int = 1
+    value: Tensor, pooled: Pooled, objective: Statistic, name: str = "estimate", least: int = 1
 ) -> Tensor:
     """Return a value of at least ``least`` rows if it is finite; with fewer rows it may be nan."""
     if not bool(value.isfinite() | (pooled.rows < least)):
@@ -166,27 +81,18 @@ def mutual_information(
         >>> mutual_information(torch.tensor([1.0, 2.0, 1.5]), torch.tensor([0.0, -1.0, 0.5]))
         tensor(1.4945)
     """
-    objective = check_objective(objective)
-    pooled = _mutual_information_update(joint, marginal, objective)
-    value = narrow(_mutual_information_compute(pooled, objective), joint.dtype)
-    return checked(value, pooled, objective)
+    objective = chosen(objective)
+    pooled = objective.pool(joint, marginal)
+    return checked(narrow(warned(objective, pooled), joint.dtype), pooled, objective)
 
 
-def check_objective(objective: Objective | None) -> Objective:
-    """Return the objective, for None a Donsker-Varadhan shared by all.
-
-    Raises:
-        ValueError: If it is something else.
-    """
-    if objective is None:
-        return DEFAULT
-    if not isinstance(objective, Objective):
-        raise ValueError(f"Expected `objective` to be an `Objective` or None, got {objective!r}.")
-    return objective
+def chosen(objective: Objective | None) -> Objective:
+    """Return the objective, for None a Donsker-Varadhan shared by all."""
+    return DEFAULT if objective is None else check_objective(objective)
 
 
 class PooledMetric(Metric):
-    """Base of the metrics in this file: the states and their update.
+    """Base of the metrics in this file: the states, :class:`Pooled`, and their update.
 
     The objective is read, not owned: its parameters and buffers are in no ``state_dict`` of the
     metric, and moving the metric does not move them. States are kept in float64 (float32 on devices
@@ -202,7 +108,7 @@ class PooledMetric(Metric):
     is_differentiable = True
     full_state_update = False
 
-    objective: Objective
+    objective: Statistic
     rows: Tensor
     pairs: Tensor
     term_sum: Tensor
@@ -210,15 +116,12 @@ class PooledMetric(Metric):
     log_sum: Tensor
     log_square_sum: Tensor
 
-    def __init__(self, objective: Objective | None = None, **kwargs: Any) -> None:
+    def __init__(self, objective: Statistic, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        object.__setattr__(self, "objective", check_objective(objective))  # no submodule
-        dtype = widest(self.device)
-        self.add_state("identity", identity(self.objective).to(dtype), dist_reduce_fx="max")
-        for name in ("rows", "pairs", "term_sum", "term_square_sum"):
-            self.add_state(name, torch.tensor(0.0, dtype=dtype), dist_reduce_fx="sum")
-        for name in ("log_sum", "log_square_sum"):
-            self.add_state(name, torch.tensor(-math.inf, dtype=dtype), dist_reduce_fx=log_sum_exp)
+        object.__setattr__(self, "objective", objective)  # no submodule
+        for name, default in Pooled.nothing(self.device)._asdict().items():
+            self.add_state(name, default, log_sum_exp if name.startswith("log") else "sum")
+        self.add_state("identity", identity(objective).to(self.rows), dist_reduce_fx="max")
 
     def update(self, joint: Tensor, marginal: Tensor) -> None:
         """Update the states with the scores of a batch.
@@ -230,13 +133,9 @@ class PooledMetric(Metric):
         Raises:
             ValueError: If a shape is another one.
         """
-        batch = _mutual_information_update(joint, marginal, self.objective)
-        self.rows = self.rows + batch.rows
-        self.pairs = self.pairs + batch.pairs
-        self.term_sum = self.term_sum + batch.term_sum
-        self.term_square_sum = self.term_square_sum + batch.term_square_sum
-        self.log_sum = torch.logaddexp(self.log_sum, batch.log_sum)
-        self.log_square_sum = torch.logaddexp(self.log_square_sum, batch.log_square_sum)
+        pooled = self._pooled() + self.objective.pool(joint, marginal)
+        for name, state in pooled._asdict().items():
+            setattr(self, name, state)
 
     def plot(
         self, val: Tensor | Sequence[Tensor] | None = None, ax: _AX_TYPE | None = None
@@ -277,7 +176,16 @@ class PooledMetric(Metric):
         return self
 
 
-class MutualInformation(PooledMetric):
+class ObjectiveMetric(PooledMetric):
+    """Base of the metrics of an objective, Donsker-Varadhan by default."""
+
+    objective: Objective
+
+    def __init__(self, objective: Objective | None = None, **kwargs: Any) -> None:
+        super().__init__(chosen(objective), **kwargs)
+
+
+class MutualInformation(ObjectiveMetric):
     r"""Neural estimate of mutual information in nats from critic scores, for data of any kind.
 
     For discrete labels use :class:`torchmetrics.clustering.MutualInfoScore`: it counts label pairs.
@@ -326,32 +234,15 @@ class MutualInformation(PooledMetric):
         Raises:
             FloatingPointError: If it is not finite.
         """
-        return self._checked(_mutual_information_compute(self._pooled(), self.objective))
+        return self._checked(warned(self.objective, self._pooled()))
 
 
-class MutualInformationStandardError(PooledMetric):
-    r"""Standard error in nats of :class:`MutualInformation`, from the same critic scores.
+class MutualInformationStandardError(ObjectiveMetric):
+    """Standard error in nats of :class:`MutualInformation`, from the same critic scores.
 
-    An estimate is a function :math:`v` of the mean :math:`\bar r` of row terms and the
-    log-mean-exp :math:`\bar l` of row log terms. The delta method gives
-
-    .. math::
-        \text{se}^2 = \frac{1}{N - 1} \biggl[
-        \Bigl(\frac{\partial v}{\partial \bar r}\Bigr)^2 \bigl(\overline{r^2} - \bar r^2\bigr)
-        + \Bigl(\frac{\partial v}{\partial \bar l}\Bigr)^2
-        \Bigl(\frac{\overline{e^{2 l}}}{\overline{e^l}^2} - 1\Bigr) \biggr]
-
-    A row's :math:`K` partners are averaged first, as they share its :math:`x`. The covariance of
-    both parts is left out: rows share :math:`x`, and :math:`z` where partners come from the batch,
-    but with the optimal critic :math:`\mathbb{E}[e^T | x] = \mathbb{E}[e^T | z] = 1` under the
-    product of the marginals, and both parts are uncorrelated to first order. For the same reason
-    partners that several rows share add no first-order term. Objectives whose row terms share
-    partners by themselves (CLUB, LeaveOneOut, InfoNCE over a batch) are treated as if rows were
-    independent.
-
-    It is the sampling error of the estimate for this critic. It contains neither the bound's gap
-    nor the bias of a logarithm of few effective rows (:class:`EffectiveSampleSize`); where those
-    are few it is itself too small.
+    It is the sampling error of the estimate for this critic, by the delta method, see
+    :meth:`Objective.standard_error`. It contains neither the bound's gap nor the bias of a
+    logarithm of few effective rows (:class:`EffectiveSampleSize`).
 
     Input as for :class:`MutualInformation`; in one :class:`~torchmetrics.MetricCollection` both
     are updated once if they were given the same objective. As output of ``forward`` and ``compute``
@@ -384,11 +275,48 @@ class MutualInformationStandardError(PooledMetric):
         Raises:
             FloatingPointError: If it is not finite.
         """
-        value = _standard_error_compute(self._pooled(), self.objective)
+        value = self.objective.standard_error(self._pooled())
         return self._checked(value, "standard error", least=2)
 
 
-class EffectiveSampleSize(PooledMetric):
+class FInformation(PooledMetric):
+    r"""Lower bound on an f-information from critic scores: mutual information for no member but KL.
+
+    .. math:: D_f\bigl(p(x, z) \| p(x) p(z)\bigr) \ge \overline{g_f(v)} - \overline{f^*(g_f(v'))}
+
+    Input as for :class:`MutualInformation`, the raw scores :math:`v`; see
+    :class:`~mine_lightning.DivergenceBound`. As output of ``forward`` and ``compute`` the metric
+    returns the following output:
+
+    - ``f_information`` (:class:`~torch.Tensor`): The bound, scalar tensor; nan before the first
+      update
+
+    Args:
+        divergence: The member of the family; Kullback-Leibler by default.
+        kwargs: Additional keyword arguments, see :ref:`Metric kwargs` for more info.
+
+    Raises:
+        ValueError: If a keyword argument is unknown.
+
+    Example:
+        >>> from mine_lightning import Pearson
+        >>> FInformation(Pearson())(torch.tensor([2.0, 2.0]), torch.tensor([0.0, 0.0]))
+        tensor(2.)
+    """
+
+    def __init__(self, divergence: Divergence | None = None, **kwargs: Any) -> None:
+        super().__init__(DivergenceBound(divergence), **kwargs)
+
+    def compute(self) -> Tensor:
+        """Compute the bound from all scores seen.
+
+        Raises:
+            FloatingPointError: If it is not finite.
+        """
+        return self._checked(self.objective.read(self._pooled()))
+
+
+class EffectiveSampleSize(ObjectiveMetric):
     r"""Effective number of rows behind the exponential average of a neural estimate.
 
     .. math:: \text{ESS} = \frac{\bigl(\sum_i e^{l_i}\bigr)^2}{\sum_i e^{2 l_i}}
@@ -427,8 +355,7 @@ class EffectiveSampleSize(PooledMetric):
         Raises:
             FloatingPointError: If it is not finite.
         """
-        value = _sample_size_compute(self._pooled(), self.objective)
-        return self._checked(value, "effective sample size")
+        return self._checked(self._pooled().effective_sample_size, "effective sample size")
 
 
 class LogPartition(PooledMetric):
@@ -457,7 +384,7 @@ class LogPartition(PooledMetric):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(DEFAULT, **kwargs)
 
     def compute(self) -> Tensor:
         """Compute the logarithm from all scores seen.
@@ -465,4 +392,4 @@ class LogPartition(PooledMetric):
         Raises:
             FloatingPointError: If it is not finite.
         """
-        return self._checked(self.log_sum - self.rows.log(), "log partition")
+        return self._checked(self._pooled().log_mean, "log partition")

@@ -250,4 +250,4 @@ def test_bound_of_a_trained_critic_is_within_5_percent(member):
 
 @cache
 def trained_critic(member: str, rho: float) -> nn.Module:
-    return train(DivergenceBound(make(member)), rho)
+    return train(FDivergence(make(member)), rho)

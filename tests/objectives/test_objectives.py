@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from mine_lightning.critics.densities import ConditionalGaussian
-from mine_lightning.metrics import MutualInformation
+from mine_lightning.metrics import (
+    EffectiveSampleSize,
+    FInformation,
+    MutualInformation,
+    MutualInformationStandardError,
+)
+from mine_lightning.metrics import mutual_information as mutual_information_of_scores
+from mine_lightning.monitor import MutualInformationLearner
 from mine_lightning.objectives import (
     MINE,
     NWJ,
@@ -25,6 +32,9 @@ from mine_lightning.objectives import (
 )
 from mine_lightning.objectives.divergences import Pearson
 from mine_lightning.objectives.functional import donsker_varadhan, interpolated_bound, nwj, tuba
+from mine_lightning.objectives.pooling import Pooled
+from mine_lightning.training.estimator import MutualInformationEstimator
+from mine_lightning.training.members import MutualInformationEnsemble
 from normal_pair import (
     held_out,
     held_out_estimate,
@@ -32,7 +42,7 @@ from normal_pair import (
     optimal_log_ratios,
     train,
 )
-from objective_cases import CASES, draw_scores, every_case
+from objective_cases import CASES, draw_scores, every_objective
 
 
 def gradient(objective, joint, marginal):
@@ -205,13 +215,15 @@ def test_ceiling(objective, ceiling):
 
 def test_an_estimate_near_its_ceiling_warns_once():
     objective = InfoNCE()
+    pooled = objective.pool(torch.zeros(4), torch.zeros(4, 15))
     with pytest.warns(UserWarning, match=r"InfoNCE estimate 2\.7.* ceiling ln 16 = 2\.773 nats"):
-        objective.warn_near_ceiling(2.7, partners=15)
+        objective.warn_near_ceiling(torch.tensor(2.7), pooled)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        objective.warn_near_ceiling(2.7, partners=15)
-        InfoNCE().warn_near_ceiling(2.0, partners=15)
-        InfoNCE().warn_near_ceiling(math.nan, partners=15)
+        objective.warn_near_ceiling(torch.tensor(2.7), pooled)
+        InfoNCE().warn_near_ceiling(torch.tensor(2.0), pooled)
+        InfoNCE().warn_near_ceiling(torch.tensor(math.nan), pooled)
+        InfoNCE().warn_near_ceiling(torch.tensor(math.nan), Pooled.nothing())
 
 
 # JensenShannonNWJ and SMILE
@@ -247,14 +259,14 @@ def test_the_clip_does_not_touch_training():
 
 
 def test_kinds():
-    kinds = {name: case.make().kind for name, case in CASES.items()}
+    kinds = {name: case.make().kind for name, case in CASES.items() if case.is_objective}
     assert {n for n, kind in kinds.items() if kind == "upper bound"} == {"club", "leave-one-out"}
     neither = {n for n, kind in kinds.items() if kind == "neither"}
     plain = {name for name in CASES if name.endswith("-plain")}
     assert neither == {"infonce-without", "smile-1", "smile-5", *plain}
 
 
-@every_case
+@every_objective
 def test_metric_pools_exactly(case):
     objective = case.make().eval()
     batches = [draw_scores(rows=4, seed=seed) for seed in range(5)]
@@ -277,14 +289,36 @@ def test_pooled_batches_may_differ_in_size_and_partners():
     )
 
 
-def test_the_bound_on_a_divergence_is_pooled_as_an_objective():
-    objective = FDivergence(Pearson())
-    joint, marginal = draw_scores(rows=20, partners=3)
-    metric = MutualInformation(objective.bound)
+def test_sums_add_along_any_dimension():
+    objective, batches = DonskerVaradhan(), [draw_scores(rows=4, seed=seed) for seed in range(3)]
+    pooled = [objective.pool(*batch) for batch in batches]
+    stacked = Pooled(*map(torch.stack, zip(*pooled, strict=True)))
+    whole = objective.pool(*map(torch.cat, zip(*batches, strict=True)))
+    for total in (stacked.total(), pooled[0] + pooled[1] + pooled[2], whole + Pooled.nothing()):
+        torch.testing.assert_close(total, whole)
+    torch.testing.assert_close(
+        objective.standard_error(stacked), torch.stack([*map(objective.standard_error, pooled)])
+    )
+
+
+def test_the_bound_on_a_divergence_is_pooled_but_is_not_mutual_information():
+    bound, (joint, marginal) = FDivergence(Pearson()).bound, draw_scores(rows=20, partners=3)
+    metric = FInformation(Pearson())
     for part in zip(joint.split(7), marginal.split(7), strict=True):
         metric.update(*part)
     expected = DivergenceBound(Pearson()).estimate(joint, marginal)
     torch.testing.assert_close(metric.compute().double(), expected, rtol=1e-6, atol=1e-6)
+    for face in (
+        MutualInformation,
+        MutualInformationStandardError,
+        EffectiveSampleSize,
+        lambda bound: MutualInformationEstimator(objective=bound),
+        lambda bound: MutualInformationEnsemble(objective=bound),
+        lambda bound: MutualInformationLearner(objective=bound),
+        lambda bound: mutual_information_of_scores(joint, marginal, bound),
+    ):
+        with pytest.raises(ValueError, match=r"got DivergenceBound\(.*is not mutual information"):
+            face(bound)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -350,7 +384,7 @@ def test_a_trained_critic_is_within_5_percent(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.mutual_information])
+@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.is_objective])
 def test_independent_data_give_0(name):
     case = CASES[name]
     objective = case.make()

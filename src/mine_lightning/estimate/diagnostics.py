@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mine_lightning.objectives import DonskerVaradhan
+
 __all__ = [
     "LEAST_PAIRS",
     "Evidence",
@@ -113,8 +115,8 @@ def _low_effective_sample_size(e: Evidence) -> str | None:
 
 def effective_sample_size(scores: Tensor) -> float:
     r"""Return :math:`(\sum e^T)^2 / \sum e^{2 T}`: how many pairs carry the partition term."""
-    scores = scores.flatten().double()
-    return torch.exp(2 * scores.logsumexp(0) - (2 * scores).logsumexp(0)).item()
+    scores = scores.flatten()
+    return DonskerVaradhan().pool(scores, scores).effective_sample_size.item()
 
 
 def _clipped(e: Evidence) -> str | None:

@@ -13,10 +13,11 @@ from torch.optim import Optimizer
 
 from mine_lightning.critics.encoders import ConvEncoder, Encoder
 from mine_lightning.critics.networks import ConcatCritic, Critic
-from mine_lightning.metrics import _mutual_information_compute, _standard_error_compute
 from mine_lightning.monitor.isolation import isolated
-from mine_lightning.monitor.network import Batch, Network, Shape, pool
+from mine_lightning.monitor.network import Batch, Network, Shape
 from mine_lightning.objectives import MINE, Objective
+from mine_lightning.objectives.base import check_objective
+from mine_lightning.objectives.pooling import Pooled
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.finite import any_bad, weights
 
@@ -94,6 +95,8 @@ class MutualInformationLearner:
             raise ValueError(
                 f"Expected `gradient_clip_val` to be positive, got {gradient_clip_val}."
             )
+        if objective is not None:
+            check_objective(objective)
         self.critic, self.objective = critic, objective
         self.optimizer = (
             partial(torch.optim.Adam, lr=5e-4, fused=True) if optimizer is None else optimizer
@@ -146,12 +149,11 @@ class MutualInformationLearner:
         if self._network is None and not self._saved:
             return Estimate(torch.tensor(math.nan), torch.tensor(math.nan))
         sums = self._saved["window"] if self._network is None else self._network.window.sums
-        pooled, objective = pool(sums), self.objective or MINE()
+        pooled, objective = Pooled(*sums.unbind(1)).total(), self.objective or MINE()
         with torch.no_grad():
-            return Estimate(
-                _mutual_information_compute(pooled, objective).float(),
-                _standard_error_compute(pooled, objective).float(),
-            )
+            estimate = objective.read(pooled)
+            objective.warn_near_ceiling(estimate, pooled)
+            return Estimate(estimate.float(), objective.standard_error(pooled).float())
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything learned, as primitives and tensors.

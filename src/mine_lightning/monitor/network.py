@@ -11,12 +11,12 @@ from torch.optim import Optimizer
 
 from mine_lightning.critics.networks import score_pairs
 from mine_lightning.data.samplers import Partners
-from mine_lightning.metrics import Pooled, _mutual_information_update, widest
 from mine_lightning.objectives import Objective
+from mine_lightning.objectives.pooling import Pooled, widest
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.finite import Snapshot
 
-__all__ = ["Batch", "Network", "RunningStandardize", "Shape", "Window", "pool"]
+__all__ = ["Batch", "Network", "RunningStandardize", "Shape", "Window"]
 
 Shape = tuple[int, ...]
 FAR = 5.0  # standard deviations
@@ -96,19 +96,13 @@ class Window:
     """The pooled sums of the latest batches."""
 
     def __init__(self, length: int, device: torch.device) -> None:
-        neutral = (0.0, 0.0, 0.0, 0.0, -math.inf, -math.inf)
-        self.sums = torch.tensor(neutral, dtype=widest(device), device=device).repeat(length, 1)
+        self.sums = torch.stack(Pooled.nothing(device)).repeat(length, 1)
         self.pushed = 0
 
     def push(self, pooled: Pooled) -> None:
         """Put the sums of a batch in the place of the oldest."""
         self.sums[self.pushed % len(self.sums)] = torch.stack(pooled)
         self.pushed += 1
-
-
-def pool(sums: Tensor) -> Pooled:
-    """Pool the sums of all batches of a window."""
-    return Pooled(*sums[:, :4].sum(0), *sums[:, 4:].logsumexp(0))
 
 
 class Network:
@@ -217,7 +211,7 @@ class Network:
     def push(self, scores: Tensor) -> None:
         """Add the scores of a batch to the window."""
         scores = scores.detach()
-        self.window.push(_mutual_information_update(scores[:, 0], scores[:, 1:], self.objective))
+        self.window.push(self.objective.pool(scores[:, 0], scores[:, 1:]))
 
     def train(self, scores: Tensor, processes: Processes, gradient_clip_val: float | None) -> None:
         """Take one optimizer step: the loss of all scores, the gradients of all processes."""

@@ -1,35 +1,31 @@
 """The contract of all objectives."""
 
 import math
+import operator
 import warnings
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from mine_lightning.objectives.pooling import Pooled, narrow
 from mine_lightning.objectives.scores import check_scores, log_mean_exp
 from mine_lightning.support.config import Configurable
 
-__all__ = ["Kind", "Objective"]
+__all__ = ["Kind", "Objective", "Statistic", "check_objective"]
 
 Kind = Literal["lower bound", "upper bound", "neither"]
 
 
-class Objective(Configurable, nn.Module):
-    """Base of all objectives: a loss to minimise and an estimate in nats.
+class Statistic(Configurable, nn.Module):
+    r"""A number read from the pooled scores of a critic, and the loss that trains a critic for it.
 
     Subclasses implement ``loss``, ``terms`` and ``value``. Moving averages and learnt numbers stay
     in float32 where a module is brought to half precision, whose steps are too coarse for them.
-
-    Attributes:
-        kind: Whether the estimate is, in expectation over enough rows, a lower bound, an upper
-            bound or neither.
     """
-
-    kind: Kind = "lower bound"
-    _warned = False
 
     def forward(self, joint: Tensor, marginal: Tensor) -> Tensor:
         """Compute :meth:`loss`."""
@@ -55,12 +51,71 @@ class Objective(Configurable, nn.Module):
         """Return the terms to average, ``(N,)``, and those to pool by log-mean-exp, if any."""
         raise NotImplementedError
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
-        """Return the estimate in nats from the pooled terms."""
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
+        """Return the estimate from the mean term and the log-mean-exp, 0 without log terms."""
         raise NotImplementedError
 
+    def pool(self, joint: Tensor, marginal: Tensor) -> Pooled:
+        """Sum up the scores of a batch; a row with K partners counts once.
+
+        Args:
+            joint: Scores of pairs drawn together, shape ``(N,)``.
+            marginal: Scores of pairs drawn apart, shape ``(N,)`` or ``(N, K)``.
+
+        Returns:
+            The sums, each of shape ``()``. Those of several batches and processes add.
+
+        Raises:
+            ValueError: If a shape is another one.
+        """
+        terms, logs = self.terms(*check_scores(joint, marginal))
+        if logs is not None:
+            logs = log_mean_exp(logs.reshape(len(terms), -1), dim=1)
+        return Pooled.of(terms, logs, marginal.numel())
+
+    def read(self, pooled: Pooled) -> Tensor:
+        """Turn sums into the estimate.
+
+        Returns:
+            The estimate in nats, not checked; nan where there are no rows.
+        """
+        return self.value(pooled.mean, pooled.log_mean)
+
+    def standard_error(self, pooled: Pooled) -> Tensor:
+        r"""Turn sums into the standard error of the estimate.
+
+        An estimate is a function :math:`v` of the mean :math:`\bar r` of row terms and the
+        log-mean-exp :math:`\bar l` of row log terms. The delta method gives
+
+        .. math::
+            \text{se}^2 = \frac{1}{N - 1} \biggl[
+            \Bigl(\frac{\partial v}{\partial \bar r}\Bigr)^2 \bigl(\overline{r^2} - \bar r^2\bigr)
+            + \Bigl(\frac{\partial v}{\partial \bar l}\Bigr)^2
+            \Bigl(\frac{\overline{e^{2 l}}}{\overline{e^l}^2} - 1\Bigr) \biggr]
+
+        A row's :math:`K` partners are averaged first, as they share its :math:`x`. The covariance
+        of both parts is left out: rows share :math:`x`, and :math:`z` where partners come from the
+        batch, but with the optimal critic :math:`\mathbb{E}[e^T | x] = \mathbb{E}[e^T | z] = 1`
+        under the product of the marginals, and both parts are uncorrelated to first order. For the
+        same reason partners that several rows share add no first-order term. Objectives whose row
+        terms share partners by themselves (CLUB, LeaveOneOut, InfoNCE over a batch) are treated as
+        if rows were independent.
+
+        It is the sampling error of the estimate for this critic. It contains neither the bound's
+        gap nor the bias of a logarithm of few effective rows
+        (:attr:`~mine_lightning.objectives.pooling.Pooled.effective_sample_size`); where those are
+        few it is itself too small.
+
+        Returns:
+            In nats; nan for less than two rows.
+        """
+        slopes = torch.func.grad(lambda *means: self.value(*means).sum(), (0, 1))
+        slope, log_slope = slopes(pooled.mean, pooled.log_mean)
+        total = slope.square() * pooled.variance + log_slope.square() * pooled.log_variance
+        return torch.sqrt(total.clamp(min=0) / (pooled.rows - 1))
+
     def estimate(self, joint: Tensor, marginal: Tensor) -> Tensor:
-        """Compute the estimate of the mutual information.
+        """Compute the estimate from the scores of a batch.
 
         Args:
             joint: Scores of pairs drawn together, shape ``(N,)``.
@@ -83,29 +138,21 @@ class Objective(Configurable, nn.Module):
                 not put together first: objectives over all pairs of a batch keep to the batch.
 
         Returns:
-            The estimate in nats, shape ``()``.
+            The estimate in nats, shape ``()``, in the scores' precision (float32 for half
+            precision).
 
         Raises:
             ValueError: If a shape is another one.
             FloatingPointError: If the estimate is not finite.
         """
-        rows, *logs = self._reduced_all(batches)
-        log_mean = log_mean_exp(logs[0]) if logs else None
-        return self.check_finite(self.value(rows.mean(), log_mean))
+        estimate = self.read(self._pool_all(batches))
+        return self.check_finite(narrow(estimate, batches[0][0].dtype))
 
-    def _reduced_all(self, batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, ...]:
-        """Return the terms of all batches; of those of one shape in a single pass."""
+    def _pool_all(self, batches: Sequence[tuple[Tensor, Tensor]]) -> Pooled:
+        """Sum up all batches; those of one shape in a single pass."""
         if len({(joint.shape, marginal.shape) for joint, marginal in batches}) == 1:
-            return torch.vmap(self._reduced)(*map(torch.stack, zip(*batches, strict=True)))
-        reduced = [self._reduced(*scores) for scores in batches]
-        return tuple(torch.cat(terms) for terms in zip(*reduced, strict=True))
-
-    def _reduced(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, ...]:
-        """Return the terms of a batch, ``(N,)``, and its log terms, if there are any."""
-        rows, logs = self.terms(*check_scores(joint, marginal))
-        if logs is None:
-            return (rows,)
-        return rows, log_mean_exp(logs.reshape(len(rows), -1), dim=1)
+            return torch.vmap(self.pool)(*map(torch.stack, zip(*batches, strict=True))).total()
+        return reduce(operator.add, [self.pool(*scores) for scores in batches])
 
     def check_finite(self, value: Tensor, name: str = "estimate") -> Tensor:
         """Return the value if it is finite.
@@ -135,6 +182,18 @@ class Objective(Configurable, nn.Module):
 
         return super()._apply(not_to_half, recurse)
 
+
+class Objective(Statistic):
+    """Base of all objectives: a loss to minimise and an estimate of mutual information in nats.
+
+    Attributes:
+        kind: Whether the estimate is, in expectation over enough rows, a lower bound, an upper
+            bound or neither.
+    """
+
+    kind: Kind = "lower bound"
+    _warned = False
+
     def log_ratio(self, scores: Tensor) -> Tensor:
         r"""Return the log density ratio :math:`\ln p(x, z) / p(x) p(z)` up to a constant."""
         return scores
@@ -143,15 +202,39 @@ class Objective(Configurable, nn.Module):
         """Return the largest estimate, in nats, that ``partners`` for each row allow."""
         return math.inf
 
-    def warn_near_ceiling(self, estimate: float, partners: int) -> None:
-        """Warn, once, if an estimate comes within 5 % of its ceiling."""
-        ceiling = self.ceiling(partners)
-        if self._warned or not estimate >= 0.95 * ceiling:  # nan: nothing to warn of
+    def warn_near_ceiling(self, estimate: Tensor, pooled: Pooled) -> None:
+        """Warn, once, if an estimate comes within 5 % of its ceiling.
+
+        Args:
+            estimate: In nats, shape ``()``.
+            pooled: What it was read from.
+        """
+        if self._warned or math.isinf(self.ceiling(1)):  # numbers of a GPU: only if needed
             return
+        nats, partners = estimate.item(), (pooled.pairs / pooled.rows).item()
+        if not math.isfinite(nats) or nats < 0.95 * self.ceiling(math.ceil(partners)):
+            return
+        ceiling = self.ceiling(math.ceil(partners))
         self._warned = True
         warnings.warn(
-            f"The {type(self).__name__} estimate {estimate:.3f} is within 5 % of its ceiling "
+            f"The {type(self).__name__} estimate {nats:.3f} is within 5 % of its ceiling "
             f"ln {round(math.exp(ceiling))} = {ceiling:.3f} nats: the mutual information may "
             f"be larger. Use more partners for each row.",
             stacklevel=2,
         )
+
+
+def check_objective(objective: object) -> Objective:
+    """Return an objective.
+
+    Raises:
+        ValueError: If it is something else, such as the bound on a divergence.
+    """
+    if not isinstance(objective, Objective):
+        hint = (
+            ": its estimate is not mutual information" if isinstance(objective, Statistic) else ""
+        )
+        raise ValueError(
+            f"Expected `objective` to be an `Objective` or None, got {objective!r}{hint}."
+        )
+    return objective

@@ -82,7 +82,7 @@ class InfoNCE(Objective):
         )
         return rows, None
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
         return mean
 
     def log_ratio(self, scores: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class InterpolatedBound(Objective):
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return interpolated_rows(joint, marginal, self.alpha, self.baseline()), None
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
         return mean
 
     def ceiling(self, partners: int) -> float:

@@ -2,21 +2,21 @@
 
 from torch import Tensor
 
-from mine_lightning.objectives.base import Objective
+from mine_lightning.objectives.base import Objective, Statistic
 from mine_lightning.objectives.divergences import Divergence, KullbackLeibler
 from mine_lightning.objectives.functional import f_divergence
 
 __all__ = ["DivergenceBound", "FDivergence"]
 
 
-class DivergenceBound(Objective):
+class DivergenceBound(Statistic):
     r"""The variational lower bound on an f-information, trained on itself.
 
     .. math:: \text{loss} = -\bigl(\overline{g_f(v)} - \overline{f^*(g_f(v'))}\bigr)
 
-    Its estimate is **not** mutual information, unless the divergence is Kullback-Leibler:
-    :class:`FDivergence` reads that out. As an objective of its own it can be pooled over batches:
-    ``MutualInformation(DivergenceBound(Pearson()))``. See
+    Its estimate is **not** mutual information, unless the divergence is Kullback-Leibler, and it
+    is no objective: train with :class:`FDivergence`, whose critic is the same, and pool the bound
+    over batches with :class:`~mine_lightning.FInformation`. See
     :func:`~mine_lightning.functional.f_divergence`.
 
     Weakness: divergences with an exponential (Kullback-Leibler, reverse KL, squared Hellinger)
@@ -46,17 +46,14 @@ class DivergenceBound(Objective):
         conjugate = self.divergence.conjugate(marginal).reshape(len(joint), -1).mean(1)
         return self.divergence.activation(joint) - conjugate, None
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
         return mean
-
-    def log_ratio(self, scores: Tensor) -> Tensor:
-        return self.divergence.log_ratio(scores)
 
     def extra_repr(self) -> str:
         return repr(self.divergence)
 
 
-class FDivergence(DivergenceBound):
+class FDivergence(Objective):
     r"""Train on an f-divergence, report mutual information from the log density ratio.
 
     .. math::
@@ -64,8 +61,8 @@ class FDivergence(DivergenceBound):
         \hat I = \overline{r(v)} - \ln \overline{e^{r(v')}}
 
     r(v) is the log density ratio that the score encodes. Putting it through Donsker-Varadhan gives
-    a lower bound whatever the critic, indifferent to a constant in r. :attr:`bound` is the other
-    number, the bound on the divergence itself.
+    a lower bound whatever the critic, indifferent to a constant in r. Its attribute ``bound`` is
+    the other number, the :class:`DivergenceBound`.
 
     Without ``normalize`` the estimate is the mean log ratio of the joint pairs alone: neither a
     lower nor an upper bound, but free of the exponential average, which few pairs carry when the
@@ -98,17 +95,21 @@ class FDivergence(DivergenceBound):
     """
 
     def __init__(self, divergence: Divergence | None = None, normalize: bool = True) -> None:
-        super().__init__(divergence)
-        self.normalize = normalize
+        super().__init__()
+        self.bound, self.normalize = DivergenceBound(divergence), normalize
         self.kind = "lower bound" if normalize else "neither"
 
-    @property
-    def bound(self) -> DivergenceBound:
-        """The objective that reports the bound on the divergence itself."""
-        return DivergenceBound(self.divergence)
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        return self.bound.loss(joint, marginal)
 
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return self.log_ratio(joint), self.log_ratio(marginal) if self.normalize else None
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
-        return mean if log_mean is None else mean - log_mean
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
+        return mean - log_mean if self.normalize else mean
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        return self.bound.divergence.log_ratio(scores)
+
+    def extra_repr(self) -> str:
+        return f"{self.bound.divergence!r}, normalize={self.normalize}"

@@ -61,8 +61,7 @@ class SMILE(Logistic):
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return joint, marginal.clamp(-self.tau, self.tau)
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
-        assert log_mean is not None
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
         return mean - log_mean
 
     def extra_repr(self) -> str:
@@ -93,6 +92,5 @@ class JensenShannonNWJ(Logistic):
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return joint, marginal
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
-        assert log_mean is not None
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
         return 1 + mean - torch.exp(log_mean)

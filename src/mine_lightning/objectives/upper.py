@@ -26,7 +26,7 @@ class Likelihood(Objective):
     def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
         return -check_scores(joint, marginal)[0].mean()
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
         return mean
 
 

@@ -83,8 +83,7 @@ class DonskerVaradhan(Objective):
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return joint, marginal
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
-        assert log_mean is not None
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
         return mean - log_mean
 
 
@@ -177,8 +176,7 @@ class NWJ(Objective):
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return joint, marginal
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
-        assert log_mean is not None
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
         return mean - torch.exp(log_mean - 1)
 
     def log_ratio(self, scores: Tensor) -> Tensor:
@@ -222,8 +220,7 @@ class TUBA(Objective):
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return joint, marginal
 
-    def value(self, mean: Tensor, log_mean: Tensor | None) -> Tensor:
-        assert log_mean is not None
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
         return _tuba_value(mean, log_mean, self.baseline())
 
     def log_ratio(self, scores: Tensor) -> Tensor:
