@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mine_lightning import (
+    ConditionalEstimate,
     estimate_conditional_mutual_information,
     mutual_information_matrix,
 )
@@ -40,6 +42,21 @@ def test_the_matrix_is_symmetric_and_finds_the_dependent_pair(frame: pd.DataFram
     assert matrix.standard_errors().shape == (4, 4)
     assert isinstance(matrix.plot(), Figure)
     assert "kind" in str(matrix)
+
+
+def test_the_long_table_has_a_row_for_each_pair(frame: pd.DataFrame) -> None:
+    matrix = mutual_information_matrix(frame[["a", "b", "c"]], max_epochs=1)
+    values = {("a", "b"): 0.01, ("a", "c"): 0.04, ("b", "c"): 0.5}
+    results = {pair: replace(matrix[pair], p_value=p) for pair, p in values.items()}
+    matrix = replace(matrix, estimates=results)
+    table = matrix.to_frame().set_index(["a", "b"])
+    assert table.p_value.to_dict() == values
+    assert table.p_value_adjusted.tolist() == pytest.approx([0.03, 0.06, 0.5])
+    assert matrix.p_values().loc["c", "a"] == pytest.approx(0.06)
+    assert matrix.p_values(adjusted=False).loc["c", "a"] == 0.04
+    assert table.loc[("a", "b"), "nats"] == matrix["a", "b"].nats
+    assert (table.low < table.nats).all()
+    assert '<img src="data:image/png' in matrix._repr_html_()
 
 
 def test_a_map_without_dependence_is_drawn(frame: pd.DataFrame) -> None:
@@ -74,7 +91,7 @@ def chain(rows: int, direct: float) -> tuple[torch.Tensor, ...]:
 
 
 @pytest.mark.parametrize(("direct", "truth"), [(0.0, 0.0), (1.0, 0.5 * math.log(2))])
-def test_conditioning_removes_the_common_cause(direct: float, truth: float) -> None:
+def test_conditioning_removes_the_common_cause(direct: float, truth: float, tmp_path: Path) -> None:
     x, z, y = chain(1000, direct)
     result = estimate_conditional_mutual_information(x, z, y, progress_bar=False)
     assert result.nats == pytest.approx(truth, abs=0.08)
@@ -83,6 +100,18 @@ def test_conditioning_removes_the_common_cause(direct: float, truth: float) -> N
     assert result.standard_error < separate
     assert repr(result).startswith(f"ConditionalEstimate({result.nats:.3f} nats")
     assert result.rows == 1000
+    _shows_and_stores(result, tmp_path)
+
+
+def _shows_and_stores(result: ConditionalEstimate, folder: Path) -> None:
+    assert f"{result.both.nats:.4f} - {result.given.nats:.4f} nats" in result.summary()
+    assert f"{result.nats:.3f} nats" in result._repr_html_()
+    assert len(result.plot().axes[0].get_yticks()) == 3
+    for suffix in ("json", "npz"):
+        result.save(folder / f"result.{suffix}")
+        loaded = ConditionalEstimate.load(folder / f"result.{suffix}")
+        assert (loaded.both, loaded.given) == (result.both, result.given)
+        assert str(loaded) == str(result)
 
 
 def test_incomplete_rows_of_all_three_are_dropped() -> None:

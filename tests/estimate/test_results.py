@@ -36,10 +36,18 @@ RESULT = MutualInformationEstimate(
 PLAIN = replace(RESULT, x=RNG.normal(size=100), z=RNG.normal(size=100))
 
 
-def test_it_prints_as_one_line() -> None:
-    assert str(RESULT) == (
-        "1.021 nats (1.473 bits), 95 % interval [1.000, 1.043], 10,000 rows, 5 folds, 6.2 s"
-    )
+HEADLINE = "1.021 nats (1.473 bits), 95 % interval [1.000, 1.043], 10,000 rows, 5 folds, 6.2 s"
+
+
+def test_it_prints_with_what_speaks_against_it() -> None:
+    assert str(RESULT) == f"{HEADLINE}\nnote: clipped: A sentence."
+    assert str(replace(RESULT, diagnostics={})) == HEADLINE
+    assert repr(RESULT) == f"MutualInformationEstimate({HEADLINE}; clipped)"
+
+
+def test_it_formats_as_a_number() -> None:
+    assert f"{RESULT:.2f} {RESULT:8.1e}" == "1.02  1.0e+00"
+    assert f"{RESULT}" == str(RESULT)
 
 
 def test_nats_bits_and_intervals_agree() -> None:
@@ -74,9 +82,10 @@ def test_it_is_picklable() -> None:
     assert pickle.loads(pickle.dumps(PLAIN)) == PLAIN
 
 
+@pytest.mark.parametrize("suffix", ["json", "npz"])
 @pytest.mark.parametrize("result", [RESULT, PLAIN], ids=["many columns", "two columns"])
-def test_it_survives_a_file(result: MutualInformationEstimate, tmp_path: Path) -> None:
-    path = tmp_path / "result.npz"
+def test_it_survives_a_file(result: MutualInformationEstimate, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"result.{suffix}"
     result.save(path)
     assert MutualInformationEstimate.load(path) == result
 
@@ -111,8 +120,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Expected `output` to end in one of \.json, \.npz"):
         RESULT.save(tmp_path / "result.pkl")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    with pytest.raises(ValueError, match="Expected `path` to be a saved result"):
-        MutualInformationEstimate.load(tmp_path / "other.npz")
+    (tmp_path / "other.json").write_text('{"nats": 1}')
+    for name in ("other.npz", "other.json"):
+        with pytest.raises(ValueError, match="Expected `path` to be a saved result"):
+            MutualInformationEstimate.load(tmp_path / name)
 
 
 @pytest.mark.parametrize(("result", "panels"), [(RESULT, 1), (PLAIN, 2)])
@@ -131,5 +142,41 @@ def test_the_summary_names_what_speaks_against_the_number() -> None:
     assert text.endswith("clipped: A sentence.")
 
 
-def test_it_shows_itself_in_one_line() -> None:
-    assert repr(RESULT) == f"MutualInformationEstimate({RESULT})"
+def test_an_interval_may_be_wider_above() -> None:
+    result = replace(RESULT, errors=(0.01, 0.03))
+    low, high = result.interval(0.68268949)
+    assert (RESULT.nats - low, high - RESULT.nats) == pytest.approx((0.01, 0.03))
+
+
+def test_a_value_that_may_be_infinite_has_no_upper_end(tmp_path: Path) -> None:
+    result = replace(RESULT, standard_error=math.inf, errors=(0.01, math.inf))
+    assert result.interval()[1] == math.inf
+    assert result.correlation_interval()[1] == 1
+    for suffix in ("json", "npz"):
+        result.save(tmp_path / f"result.{suffix}")
+        assert MutualInformationEstimate.load(tmp_path / f"result.{suffix}") == result
+    result.plot().savefig(tmp_path / "figure.png")
+
+
+def test_the_correlation_is_that_of_a_normal_pair() -> None:
+    normal = replace(RESULT, nats=-0.5 * math.log(1 - 0.6**2))
+    assert normal.correlation == pytest.approx(0.6)
+    low, high = normal.correlation_interval()
+    assert low < 0.6 < high
+    assert replace(RESULT, nats=0.0).correlation == 0
+    assert replace(normal, nats=-normal.nats).correlation == pytest.approx(-0.6)
+
+
+def test_a_notebook_shows_number_flags_and_figure() -> None:
+    shown = replace(RESULT, diagnostics={"clipped": "A <b> of `x`."})._repr_html_()
+    assert "1.021 nats" in shown
+    assert "[1.000, 1.043]" in shown
+    assert "clipped: A &lt;b&gt; of `x`." in shown
+    assert shown.count('<img src="data:image/png;base64,') == 1
+    assert PLAIN.plot()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_axes_are_named_after_the_columns(tmp_path: Path) -> None:
+    columns = {"x_columns": ["alcohol"], "z_columns": ["0"]}
+    samples = replace(PLAIN, settings=columns).plot().axes[1]
+    assert (samples.get_xlabel(), samples.get_ylabel()) == ("alcohol", "z")

@@ -1,14 +1,13 @@
 """Real data that scikit-learn ships."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from mine_lightning.data.modules import PairArguments, PairDataModule
+from mine_lightning.data.modules import PairDataModule
 from mine_lightning.data.transforms import Identity
-from mine_lightning.support.keywords import Unpack, check_keywords
 
 __all__ = ["DigitsDataModule"]
 
@@ -49,9 +48,8 @@ class DigitsDataModule(PairDataModule):
         self,
         z: Literal["label", "right half"] = "label",
         flatten: bool = True,
-        **kwargs: Unpack[PairArguments],
+        **kwargs: Any,
     ) -> None:
-        check_keywords(DigitsDataModule.__init__, kwargs)
         super().__init__(**kwargs)
         if z not in ("label", "right half"):
             raise ValueError(f"Expected `z` to be 'label' or 'right half', got {z!r}.")

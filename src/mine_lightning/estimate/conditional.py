@@ -1,18 +1,22 @@
 """Conditional mutual information, by the chain rule on shared folds."""
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
-from mine_lightning.data.checks import check_paired, check_pairs, count_rows
-from mine_lightning.estimate.arguments import EstimateArguments
+from mine_lightning.data.checks import Missing, check_paired, check_pairs, count_rows
 from mine_lightning.estimate.call import as_labels, estimate_mutual_information
+from mine_lightning.estimate.figures import drawing
+from mine_lightning.estimate.quantity import Quantity
 from mine_lightning.estimate.readings import standard_error
-from mine_lightning.estimate.results import MutualInformationEstimate, Quantity
-from mine_lightning.support.keywords import Unpack, check_keywords
+from mine_lightning.estimate.results import MutualInformationEstimate
+from mine_lightning.estimate.storage import Arrays, read_errors, read_result, write_result
 
 __all__ = ["ConditionalEstimate", "estimate_conditional_mutual_information"]
 
@@ -27,32 +31,114 @@ class ConditionalEstimate(Quantity):
             estimates share cancels.
         both: The estimate of I(X; (Y, Z)).
         given: The estimate of I(X; Y).
+        diagnostics: What speaks against either estimate.
         rows: Number of rows used.
         folds: Number of folds.
         seconds: How long it took.
+        errors: Standard errors below and above ``nats``, where they differ.
     """
 
     nats: float
     standard_error: float
     both: MutualInformationEstimate
     given: MutualInformationEstimate
+    diagnostics: dict[str, str]
     rows: int
     folds: int
     seconds: float
+    errors: tuple[float, float] | None = None
 
     @property
-    def diagnostics(self) -> dict[str, str]:
-        """What speaks against either estimate."""
-        sides = {"both": self.both, "given": self.given}
+    def amplification(self) -> float:
+        r"""How much larger a relative error of the two terms is in their difference.
+
+        .. math:: (I(X; Y, Z) + I(X; Y)) / |I(X; Z | Y)|
+        """
+        return (abs(self.both.nats) + abs(self.given.nats)) / max(abs(self.nats), 1e-12)
+
+    def _lines(self) -> dict[str, str]:
+        parts = f"{self.both.nats:.4f} - {self.given.nats:.4f} nats"
+        factor = f"{self.amplification:.1f}"
         return {
-            f"{side}_{name}": sentence
-            for side, result in sides.items()
-            for name, sentence in result.diagnostics.items()
+            **super()._lines(),
+            "difference": f"{parts}: relative errors grow {factor} times",
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data; without the arrays' rows."""
+        names = ("nats", "standard_error", "diagnostics", "rows", "folds", "seconds", "errors")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "interval": list(self.interval()),
+            "both": self.both.to_dict(),
+            "given": self.given.to_dict(),
+        }
+
+    @classmethod
+    def from_parts(cls, plain: dict[str, Any], arrays: Arrays) -> "ConditionalEstimate":
+        """Build the result that :meth:`save` took apart."""
+        sides: dict[str, Any] = {
+            side: MutualInformationEstimate.from_parts(plain[side], _within(arrays, side))
+            for side in ("both", "given")
+        }
+        names = ("nats", "diagnostics", "rows", "folds", "seconds")
+        return cls(**{name: plain[name] for name in names}, **read_errors(plain), **sides)
+
+    def save(self, path: str | Path) -> None:
+        """Write the result, whole or not at all: ``.json``, or ``.npz``, smaller for many rows.
+
+        Raises:
+            ValueError: If the suffix is another one, or the directory is missing or read-only.
+        """
+        arrays = {
+            f"{side}.{name}": array
+            for side in ("both", "given")
+            for name, array in getattr(self, side).arrays().items()
+        }
+        write_result(path, self.to_dict(), arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ConditionalEstimate":
+        """Read a result from a file that :meth:`save` wrote; nothing in it is executed.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file holds no result.
+        """
+        return read_result(path, cls.from_parts)
+
+    def plot(self, figure: Figure | None = None) -> Figure:
+        """Draw the two terms and their difference, each with its 95 % interval.
+
+        Args:
+            figure: Where to draw; a new figure by default.
+        """
+        figure = drawing(figure, 5, 2.5)
+        axes = figure.subplots()
+        parts = {"I(X; Y, Z)": self.both, "I(X; Y)": self.given, "I(X; Z | Y)": self}
+        for place, part in enumerate(parts.values()):
+            low, high = part.interval()
+            top = high if math.isfinite(high) else 2 * part.nats - low
+            axes.plot([low, top], [place, place], color="tab:blue")
+            axes.plot(part.nats, place, "o", color="tab:blue")
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_yticks(range(len(parts)), list(parts))
+        axes.invert_yaxis()
+        axes.set(xlabel="nats, with 95 % intervals")
+        return figure
+
+
+def _within(arrays: Arrays, side: str) -> Arrays:
+    """Return the arrays of one side by their own names."""
+    return {
+        name.removeprefix(f"{side}."): array
+        for name, array in arrays.items()
+        if name.startswith(f"{side}.")
+    }
 
 
 def estimate_conditional_mutual_information(
-    x: Any, z: Any, given: Any, **kwargs: Unpack[EstimateArguments]
+    x: Any, z: Any, given: Any, *, missing: Missing = "raise", **kwargs: Any
 ) -> ConditionalEstimate:
     r"""Estimate the information that z has about x beyond what y has.
 
@@ -66,7 +152,8 @@ def estimate_conditional_mutual_information(
             :func:`~mine_lightning.estimate_mutual_information`.
         z: Likewise.
         given: The variable y, likewise.
-        kwargs: Arguments of :func:`~mine_lightning.estimate_mutual_information`.
+        missing: What to do with rows that have missing or infinite values.
+        kwargs: Further arguments of :func:`~mine_lightning.estimate_mutual_information`.
 
     Raises:
         ValueError: As :func:`~mine_lightning.estimate_mutual_information`.
@@ -79,8 +166,6 @@ def estimate_conditional_mutual_information(
         >>> abs(result.nats) < 0.15
         True
     """
-    check_keywords(estimate_conditional_mutual_information, kwargs)
-    missing = kwargs.get("missing", "raise")
     x, z, given = map(as_labels, (x, z, given))
     check_paired(x, z, count_rows("x", x), count_rows("z", z))
     first = check_pairs(z, given, missing, names=("z", "given"))
@@ -97,6 +182,7 @@ def estimate_conditional_mutual_information(
         standard_error=standard_error(torch.from_numpy(terms), gap, nats),
         both=both,
         given=alone,
+        diagnostics=_diagnostics(both, alone),
         rows=both.rows,
         folds=both.folds,
         seconds=both.seconds + alone.seconds,
@@ -108,3 +194,16 @@ def _take(values: Any, rows: torch.Tensor) -> Any:
     if isinstance(values, (pd.Series, pd.DataFrame)):
         return values.iloc[rows.numpy()]
     return (values if isinstance(values, torch.Tensor) else np.asarray(values))[rows]
+
+
+def _diagnostics(
+    both: MutualInformationEstimate, given: MutualInformationEstimate
+) -> dict[str, str]:
+    """Name the flags of either estimate after it."""
+    sides = {"both": both, "given": given}
+    return {
+        f"{side}_{name}": sentence
+        for side, result in sides.items()
+        for name, sentence in result.diagnostics.items()
+        if name != "contains_zero"
+    }

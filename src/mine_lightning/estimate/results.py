@@ -1,66 +1,26 @@
 """The result of an estimate: one number, its uncertainty, and what speaks against it."""
 
-import json
-import math
 from dataclasses import dataclass, fields
-from io import BytesIO
 from pathlib import Path
-from statistics import NormalDist
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import nn
 
-from mine_lightning.support.files import check_output, written_whole
+from mine_lightning.estimate.figures import drawing
+from mine_lightning.estimate.quantity import Quantity
+from mine_lightning.estimate.storage import Arrays, read_errors, read_result, write_result
 
-__all__ = ["MutualInformationEstimate", "Quantity"]
+__all__ = ["MutualInformationEstimate"]
 
 Array = NDArray[np.float64]
 ARRAYS = ("pointwise", "terms", "learning_curve", "validation_loss", "x", "z")
 UNSTORED = ("critics",)
 UNCOMPARED = ("critics", "seconds", "versions")
-
-
-class Quantity:
-    """A number of nats with a standard error."""
-
-    nats: float
-    standard_error: float
-    rows: int
-    folds: int
-    seconds: float
-
-    @property
-    def bits(self) -> float:
-        """The estimate in bits."""
-        return self.nats / math.log(2)
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the confidence interval (low, high) in nats.
-
-        Raises:
-            ValueError: If ``level`` is not in (0, 1).
-        """
-        if not 0 < level < 1:
-            raise ValueError(f"Expected `level` to be in (0, 1), got {level}.")
-        half = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error
-        return self.nats - half, self.nats + half
-
-    def __str__(self) -> str:
-        low, high = self.interval()
-        return (
-            f"{self.nats:.3f} nats ({self.bits:.3f} bits), 95 % interval [{low:.3f}, {high:.3f}], "
-            f"{self.rows:,} rows, {self.folds} folds, {self.seconds:.1f} s"
-        )
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self})"
-
-    def __float__(self) -> float:
-        return self.nats
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,7 +33,7 @@ class MutualInformationEstimate(Quantity):
 
     Attributes:
         nats: The estimate.
-        standard_error: Its standard error, from which :meth:`interval` follows.
+        standard_error: Its standard error: sampling, the critics' variance, and what they miss.
         held_out: The estimate from rows scored by critics that had not seen them.
         in_sample: The same from rows that the critics were trained on.
         lower_bound: A lower bound from held-out rows: the larger of Donsker-Varadhan's and
@@ -93,6 +53,10 @@ class MutualInformationEstimate(Quantity):
         seconds: How long it took.
         settings: The settings used, as plain data.
         versions: Versions of the packages that computed it.
+        errors: Standard errors below and above ``nats``, from which :meth:`interval` follows;
+            ``standard_error`` on either side if None.
+        p_value: Share of re-pairings of the rows that the held-out critics score as high:
+            evidence against independence.
         x: The column of x, for the plot, where x and z have one each.
         z: The column of z, likewise.
         critics: The trained critics; not saved.
@@ -124,33 +88,22 @@ class MutualInformationEstimate(Quantity):
     seconds: float
     settings: dict[str, Any]
     versions: dict[str, str]
+    errors: tuple[float, float] | None = None
+    p_value: float | None = None
     x: Array | None = None
     z: Array | None = None
     critics: nn.Module | None = None
 
-    def summary(self) -> str:
-        """Return the result for a person: the numbers, and what speaks against them."""
-        low, high = self.interval()
-        lines = {
-            "mutual information": f"{self.nats:.4f} nats ({self.bits:.4f} bits)",
-            "standard error": f"{self.standard_error:.4f} nats",
-            "95 % interval": f"[{low:.4f}, {high:.4f}] nats",
+    def _lines(self) -> dict[str, str]:
+        tested = {} if self.p_value is None else {"p-value": f"{self.p_value:.2g} (permutation)"}
+        return {
+            **super()._lines(),
             "held out, in sample": f"{self.held_out:.4f}, {self.in_sample:.4f} nats",
             "lower bound": f"{self.lower_bound:.4f} nats (held-out rows)",
-            "rows": f"{self.rows:,} in {self.folds} folds",
+            **tested,
             "epochs": f"{len(self.learning_curve) - 1}",
             "seed": f"{self.seed}",
-            "time": f"{self.seconds:.1f} s",
         }
-        width = max(map(len, lines)) + 2
-        text = [f"{name:<{width}}{value}" for name, value in lines.items()]
-        return "\n".join([*text, *self.notes()])
-
-    def notes(self) -> list[str]:
-        """Return a line for each diagnostic raised."""
-        return [
-            f"{name.replace('_', ' ')}: {sentence}" for name, sentence in self.diagnostics.items()
-        ]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MutualInformationEstimate):
@@ -168,58 +121,45 @@ class MutualInformationEstimate(Quantity):
         return self.nats <= other.nats
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain data that JSON can hold; without the arrays' rows."""
+        """Return the result as plain data; without the arrays' rows."""
         plain = {
             f.name: getattr(self, f.name)
             for f in fields(self)
             if f.name not in (*ARRAYS, *UNSTORED)
         }
-        more = {"bits": self.bits, "interval": list(self.interval())}
-        return {**plain, "per_fold": list(self.per_fold), **more}
+        more = {"bits": self.bits, "correlation": self.correlation}
+        return {**plain, "per_fold": list(self.per_fold), **more, "interval": list(self.interval())}
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the arrays by name, those that the result has."""
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    @classmethod
+    def from_parts(cls, plain: dict[str, Any], arrays: Arrays) -> "MutualInformationEstimate":
+        """Build the result that :meth:`to_dict` and :meth:`arrays` took apart."""
+        known = {f.name for f in fields(cls)}
+        parts = {name: value for name, value in plain.items() if name in known}
+        per_fold = tuple(parts["per_fold"])
+        return cls(**{**parts, **read_errors(parts), "per_fold": per_fold, **arrays})
 
     def save(self, path: str | Path) -> None:
-        """Write the result, whole or not at all: ``.json``, or ``.npz`` with the arrays.
+        """Write the result, whole or not at all: ``.json``, or ``.npz``, smaller for many rows.
 
         Raises:
             ValueError: If the suffix is another one, or the directory is missing or read-only.
         """
-        path = check_output(path, (".json", ".npz"))
-        text = json.dumps(self.to_dict(), indent=2)
-        with written_whole(path) as temporary:
-            if path.suffix == ".json":
-                temporary.write_text(text + "\n", encoding="utf-8")
-                return
-            arrays = {name: getattr(self, name) for name in ARRAYS}
-            kept = {name: array for name, array in arrays.items() if array is not None}
-            content = BytesIO()
-            np.savez_compressed(content, result=np.array(text), **kept)
-            temporary.write_bytes(content.getvalue())
+        write_result(path, self.to_dict(), self.arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> "MutualInformationEstimate":
-        """Read a result from an ``.npz`` file; nothing in it is executed.
+        """Read a result from a file that :meth:`save` wrote; nothing in it is executed.
 
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError: If the file holds no result.
         """
-        with Path(path).open("rb") as file:
-            try:
-                return cls._read(file)
-            except Exception as error:  # a damaged file makes its reader raise anything
-                reason = " ".join(str(error).split()) or type(error).__name__
-                raise ValueError(
-                    f"Expected `path` to be a saved result (.npz), got {str(path)!r}: {reason}"
-                ) from error
-
-    @classmethod
-    def _read(cls, file: BinaryIO) -> "MutualInformationEstimate":
-        with np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in ARRAYS if name in stored.files}
-            plain = json.loads(str(stored["result"]))
-        plain["per_fold"] = tuple(plain["per_fold"])
-        known = {f.name for f in fields(cls)}
-        return cls(**{name: value for name, value in plain.items() if name in known}, **arrays)
+        return read_result(path, cls.from_parts)
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the learning curve with the estimate and its interval.
@@ -231,8 +171,7 @@ class MutualInformationEstimate(Quantity):
             figure: Where to draw; a new figure by default.
         """
         scatter = self.x is not None
-        if figure is None:
-            figure = Figure(figsize=(9 if scatter else 5, 4), layout="constrained")
+        figure = drawing(figure, 9 if scatter else 5, 4)
         axes = figure.subplots(1, 1 + scatter, squeeze=False)[0]
         self._plot_curve(axes[0])
         if scatter:
@@ -241,12 +180,14 @@ class MutualInformationEstimate(Quantity):
 
     def _plot_curve(self, axes: Axes) -> None:
         low, high = self.interval()
+        top = high if np.isfinite(high) else 2 * self.nats - low
         epochs = np.arange(len(self.learning_curve))
         axes.plot(epochs, self.learning_curve, color="tab:blue", alpha=0.3, linewidth=1)
         axes.plot(epochs, self.learning_curve.mean(1), color="tab:blue", label="validation rows")
         axes.axhline(self.nats, color="black", linewidth=1, label="estimate")
-        axes.axhspan(low, high, color="black", alpha=0.12, linewidth=0, label="95 % interval")
+        axes.axhspan(low, top, color="black", alpha=0.12, linewidth=0, label="95 % interval")
         axes.set(xlabel="epoch", ylabel="mutual information (nats)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
 
     def _plot_samples(self, figure: Figure, axes: Axes) -> None:
@@ -256,7 +197,12 @@ class MutualInformationEstimate(Quantity):
             x, z, c=self.pointwise, s=4, cmap="coolwarm", vmin=-largest, vmax=largest
         )
         figure.colorbar(points, ax=axes, label="pointwise mutual information (nats)")
-        axes.set(xlabel="x", ylabel="z")
+        axes.set(xlabel=self._axis("x"), ylabel=self._axis("z"))
+
+    def _axis(self, side: str) -> str:
+        """Return the name of the one column of a side, or that of the side where it has none."""
+        column = self.settings.get(f"{side}_columns", ["0"])[0]
+        return side if column == "0" else column
 
 
 def _same(a: Any, b: Any) -> bool:

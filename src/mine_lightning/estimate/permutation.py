@@ -1,0 +1,132 @@
+"""Evidence against independence: p-values from re-paired rows, alone and among many."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Rings", "benjamini_hochberg", "p_value", "rings"]
+
+DRAWS = 9_999
+AT_ONCE = 4_000_000  # sums gathered together
+
+
+class Rings(NamedTuple):
+    """Partners of rows that stand in rings of equal size, every row with all others of its ring.
+
+    Turning a ring re-pairs its rows, and all scores that this takes are at hand.
+
+    Attributes:
+        partners: Positions of the partners of each row, those k = 1, ..., K places further on in
+            its ring, shape ``(N, K)``.
+        members: Positions of the rows of each ring in order, shape ``(R, K + 1)``. The rest of the
+            rows, fewer than R, are in none; they share partners with the last ring.
+    """
+
+    partners: Tensor
+    members: Tensor
+
+    def sums(self, scores: Tensor) -> Tensor:
+        """Sum the scores of each ring after each turn.
+
+        Args:
+            scores: Of each row with itself and with its partners, shape ``(N, 1 + K)``.
+
+        Returns:
+            Shape ``(R, 1 + K)``; the first column is of the rows as they are.
+        """
+        return scores[self.members].sum(1)
+
+
+def rings(rows: int, most: int, generator: torch.Generator) -> Rings:
+    """Arrange rows at random in rings of at most ``most`` + 1 rows, with few rows left over.
+
+    Args:
+        rows: Number N of rows, at least 2.
+        most: Largest number K of partners.
+        generator: Source of randomness.
+
+    Example:
+        >>> found = rings(7, most=2, generator=torch.Generator().manual_seed(0))
+        >>> found.members.shape, found.partners.shape
+        (torch.Size([3, 2]), torch.Size([7, 1]))
+    """
+    size = rows // math.ceil(rows / (most + 1))
+    order = torch.randperm(rows, generator=generator)
+    whole = rows - rows % size
+    members = order[:whole].view(-1, size)
+    partners = torch.empty(rows, size - 1, dtype=torch.long)
+    for ring in (order[-size:].unsqueeze(0), members):  # the last rows first: a ring overrides them
+        turned = torch.stack([ring.roll(-step, 1) for step in range(1, size)], dim=2)
+        partners[ring] = turned
+    return Rings(partners, members)
+
+
+def p_value(
+    sums: Sequence[Tensor], seed: int = 0, draws: int = DRAWS, design_effect: float = 1.0
+) -> float:
+    r"""Compare the sum of scores with those of rows that are paired anew, ring by ring.
+
+    .. math:: p = \frac{1 + \#\{b : S_b \ge S\}}{1 + B}
+
+    Scored by critics that have not seen them, independent rows are exchangeable under every turn of
+    every ring, so that p is uniform, or larger where the critics are constant.
+
+    References:
+        Phipson and Smyth, "Permutation p-values should never be zero", 2010.
+
+    Args:
+        sums: Of each fold, see :meth:`Rings.sums`, shapes ``(R, M)``.
+        seed: Seed of the turns.
+        draws: Number B of turns of all rings.
+        design_effect: Variance of the mean of the rows' terms, over that of independent rows: rows
+            that come in groups vary more than their turns, whose spread is widened accordingly.
+
+    Example:
+        >>> own = torch.tensor([[9.0, 0.0, 0.0]]).repeat(20, 1)
+        >>> p_value([own], draws=99)
+        0.01
+    """
+    generator = torch.Generator().manual_seed(seed)
+    observed = sum(fold[:, 0].sum().item() for fold in sums)
+    null = sum(_turned(fold.double(), draws, generator) for fold in sums)
+    assert isinstance(null, Tensor)
+    wide = null.mean() + math.sqrt(design_effect) * (null - null.mean())
+    rounding = 1e-12 * sum(fold.abs().sum().item() for fold in sums)
+    return (1 + int((wide >= observed - rounding).sum())) / (1 + draws)
+
+
+def _turned(sums: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    """Return the sum over the rings after random turns, shape ``(draws,)``."""
+    count, size = sums.shape
+    starts = torch.arange(count) * size
+    chunks = torch.arange(draws).split(max(1, AT_ONCE // count))
+    turns = (torch.randint(size, (len(c), count), generator=generator) for c in chunks)
+    return torch.cat([sums.flatten()[starts + turn].sum(1) for turn in turns])
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    r"""Adjust p-values so that those below a level hold that share of false discoveries or less.
+
+    .. math:: \tilde p_{(i)} = \min_{j \ge i} \frac{m}{j} p_{(j)}
+
+    References:
+        Benjamini and Hochberg 1995.
+
+    Args:
+        p_values: One for each of m hypotheses; nan where there is none.
+
+    Example:
+        >>> benjamini_hochberg([0.01, 0.04, 0.03, 0.5])
+        [0.04, 0.0533..., 0.0533..., 0.5]
+    """
+    raw = np.asarray(p_values, dtype=float)
+    known = np.flatnonzero(~np.isnan(raw))
+    order = known[np.argsort(raw[known])]
+    scaled = raw[order] * len(order) / np.arange(1, len(order) + 1)
+    adjusted = np.full(len(raw), np.nan)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
+    return adjusted.tolist()

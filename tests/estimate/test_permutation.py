@@ -1,0 +1,71 @@
+"""p-values are uniform where nothing depends, and small where something does."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import false_discovery_control, kstest
+
+from mine_lightning.estimate.permutation import benjamini_hochberg, p_value, rings
+
+
+@pytest.mark.parametrize(("rows", "most"), [(2, 20), (20, 20), (30, 20), (203, 20), (7, 2)])
+def test_every_row_meets_the_others_of_its_ring_once(rows: int, most: int) -> None:
+    found = rings(rows, most, torch.Generator().manual_seed(0))
+    assert found.partners.shape[1] <= most
+    assert len(found.members.unique()) == found.members.numel() > rows - len(found.members) - 1
+    for ring in found.members:
+        for row in ring:
+            assert sorted([row.item(), *found.partners[row].tolist()]) == sorted(ring.tolist())
+    assert not (found.partners == torch.arange(rows).unsqueeze(1)).any()
+
+
+def test_the_sums_are_those_of_turned_rings() -> None:
+    generator = torch.Generator().manual_seed(0)
+    found = rings(12, 3, generator)
+    x, z = torch.randn(2, 12, generator=generator)
+    scores = x.unsqueeze(1) * torch.cat([z.unsqueeze(1), z[found.partners]], dim=1)
+    for turn in range(4):
+        expected = (x[found.members] * z[found.members.roll(-turn, 1)]).sum(1)
+        torch.testing.assert_close(found.sums(scores)[:, turn], expected)
+
+
+def pairing(seed: int, correlation: float = 0.0) -> float:
+    """Return the p-value of a fixed critic on two folds of a normal pair."""
+    generator = torch.Generator().manual_seed(seed)
+    sums = []
+    for _ in range(2):
+        x, noise = torch.randn(2, 60, generator=generator)
+        z = correlation * x + math.sqrt(1 - correlation**2) * noise
+        found = rings(60, 19, generator)
+        scores = x.unsqueeze(1) * torch.cat([z.unsqueeze(1), z[found.partners]], dim=1)
+        sums.append(found.sums(scores))
+    return p_value(sums, seed, draws=199)
+
+
+def test_p_values_are_uniform_under_independence() -> None:
+    assert kstest([pairing(seed) for seed in range(400)], "uniform").pvalue > 0.01
+
+
+def test_dependence_gives_the_smallest_p_value() -> None:
+    assert pairing(0, correlation=0.8) == 1 / 200
+
+
+def test_critics_that_found_nothing_give_one() -> None:
+    assert p_value([torch.zeros(5, 20)], draws=99) == 1
+
+
+def test_rows_in_groups_are_weaker_evidence() -> None:
+    sums = [torch.randn(40, 20, generator=torch.Generator().manual_seed(0))]
+    sums[0][:, 0] += 0.4
+    assert p_value(sums) < 0.05 < p_value(sums, design_effect=9.0)
+
+
+def test_adjusted_p_values_are_those_of_scipy() -> None:
+    values = np.random.default_rng(0).uniform(size=30) ** 3
+    expected = false_discovery_control(values)
+    assert benjamini_hochberg(values) == pytest.approx(expected)
+    with_a_gap = benjamini_hochberg([math.nan, *values])
+    assert math.isnan(with_a_gap[0])
+    assert with_a_gap[1:] == pytest.approx(expected)
