@@ -1,6 +1,5 @@
 """Callbacks and plugins beside the training: checkpoints, curves, threads, pointwise values."""
 
-from mine_lightning.callbacks.checkpoints import RestartCheckpoint, WholeCheckpointIO
-from mine_lightning.callbacks.writers import PointwiseWriter
+import lazy_loader
 
-__all__ = ["PointwiseWriter", "RestartCheckpoint", "WholeCheckpointIO"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

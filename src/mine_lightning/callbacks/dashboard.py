@@ -7,7 +7,6 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
-from torch.utils.tensorboard.summary import hparams
 
 __all__ = ["Dashboard"]
 
@@ -30,6 +29,8 @@ class Dashboard(Callback):
         self._scores: dict[str, Tensor] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        from torch.utils.tensorboard.summary import hparams
+
         plain = _flat(pl_module.hparams) | {"seed": torch.initial_seed()}
         for writer in _writers(trainer):
             writer.add_custom_scalars(LAYOUT)

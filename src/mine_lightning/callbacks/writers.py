@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -49,6 +48,8 @@ class PointwiseWriter(Callback):
         self._values.append(outputs.double().cpu())
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        import pandas as pd
+
         values = torch.cat(self._values)
         frame = pd.DataFrame({"row": range(len(values)), "pointwise_mi": values.numpy()})
         data = getattr(trainer, "datamodule", None)

@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from mine_lightning.data.modules import PairDataModule
@@ -59,6 +58,8 @@ class DigitsDataModule(PairDataModule):
             self.z_transform = self.z_transform or Identity()
 
     def load(self) -> tuple[Tensor, Tensor]:
+        from sklearn.datasets import load_digits
+
         digits = load_digits()
         images = torch.from_numpy(digits.images).float().unsqueeze(1) / INK  # (N, 1, 8, 8)
         if self.z == "right half":

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import torch
 from lightning.pytorch import LightningDataModule
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -128,6 +127,8 @@ class DigitImages(LightningDataModule):
     """
 
     def __init__(self, batch_size: int = 64, val_fraction: float = 0.2, seed: int = 0) -> None:
+        from sklearn.datasets import load_digits
+
         super().__init__()
         self.batch_size = batch_size
         images, labels = (torch.from_numpy(table) for table in load_digits(return_X_y=True))

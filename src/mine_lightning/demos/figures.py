@@ -1,13 +1,15 @@
 """Figures of real and generated samples."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.seed import isolate_rng
-from matplotlib.figure import Figure
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["SampleFigures"]
 
@@ -38,8 +40,10 @@ class SampleFigures(Callback):
             logger.experiment.add_figure("samples", figure, trainer.global_step)
 
 
-def side_by_side(real: Tensor, generated: Tensor) -> Figure:
+def side_by_side(real: Tensor, generated: Tensor) -> "Figure":
     """Return a figure of points, shape ``(N, 2)``, or images, shape ``(N, 1, H, W)``."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
     for axis, title, rows in zip(axes, ("real", "generated"), (real, generated), strict=True):

@@ -1,18 +1,5 @@
 """One call, one number: the cross-fitted estimate, its interval and what speaks against it."""
 
-from mine_lightning.estimate.call import estimate_mutual_information
-from mine_lightning.estimate.conditional import (
-    ConditionalEstimate,
-    estimate_conditional_mutual_information,
-)
-from mine_lightning.estimate.matrix import MutualInformationMatrix, mutual_information_matrix
-from mine_lightning.estimate.results import MutualInformationEstimate
+import lazy_loader
 
-__all__ = [
-    "ConditionalEstimate",
-    "MutualInformationEstimate",
-    "MutualInformationMatrix",
-    "estimate_conditional_mutual_information",
-    "estimate_mutual_information",
-    "mutual_information_matrix",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

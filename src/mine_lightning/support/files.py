@@ -5,8 +5,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["check_output", "write_table", "written_whole"]
 
@@ -46,7 +48,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_table(frame: pd.DataFrame, path: Path) -> None:
+def write_table(frame: "pd.DataFrame", path: Path) -> None:
     """Write a DataFrame as CSV, TSV or Parquet, by suffix."""
     with written_whole(path) as temporary:
         if path.suffix == ".parquet":
