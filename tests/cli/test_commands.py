@@ -45,7 +45,7 @@ def test_npz_output_holds_the_pointwise_values(table: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--x=alcool", "--z=hue"], "Near it: `alcohol`"),
+        (["--x=alcool", "--z=hue"], "Did you mean `alcohol`"),
         (["--x=hue", "--z=hue"], "no column in common"),
         (["--x=hue"], "z"),
         (["--x=hue", "--z=ash", "--folds=1"], "Expected `folds` to be an integer of at least 2"),

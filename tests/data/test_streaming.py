@@ -511,7 +511,7 @@ def test_parquet_columns_that_are_no_numbers_are_refused(tmp_path, column, messa
 def test_other_mistakes_with_parquet_files_are_refused(tmp_path):
     arguments, _ = save(tmp_path, "parquet", table())
     path = arguments[0]
-    with pytest.raises(ValueError, match="Near it: `other`"):
+    with pytest.raises(ValueError, match="Did you mean `other`"):
         StreamingDataModule(path, ["othr"], ["double"])
     with pytest.raises(ValueError, match="no column in common, got `row` in both"):
         StreamingDataModule(path, ["row"], ["double", "row"])

@@ -183,9 +183,9 @@ def test_select_columns(x, places):
         (
             ["alchol"],
             [1],
-            "Expected `x` to name columns of the table, got 'alchol'. Near it: `alcohol`.",
+            "Expected `x` to name columns of the table, got 'alchol'. Did you mean `alcohol`?",
         ),
-        ([0], ["Malic acid"], "Expected `z` to name columns of the table, got 'Malic acid'. Near"),
+        ([0], ["Malic acid"], "Expected `z` to name columns of the table, got 'Malic acid'. Did"),
         (["zzz"], [1], "got 'zzz'. There are: `alcohol`, `malic_acid`, `hue`, `hue`, `1`, `x_1`,"),
         ([-1], [1], "got -1."),
         ([True], [1], "got True."),

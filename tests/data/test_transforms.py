@@ -1,9 +1,16 @@
 """Transforms are fitted on training rows and leave mutual information unchanged."""
 
+import re
+
+import numpy as np
 import pytest
 import torch
+from sklearn import preprocessing
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
 
-from mine_lightning.data.transforms import Identity, RankToNormal, Standardize
+from mine_lightning.data.transforms import Identity, RankToNormal, Standardize, as_transform
 
 TRANSFORMS = [Identity(), Standardize(), RankToNormal()]
 
@@ -57,3 +64,44 @@ def test_images_are_transformed_value_by_value() -> None:
     torch.testing.assert_close(
         out.flatten(1), RankToNormal().fit(images.flatten(1))(images.flatten(1))
     )
+
+
+ROWS = np.random.default_rng(0).gamma(1.0, size=(200, 2))
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        preprocessing.PowerTransformer(),
+        preprocessing.StandardScaler().set_output(transform="pandas"),
+        preprocessing.FunctionTransformer(np.log1p),
+        make_pipeline(preprocessing.QuantileTransformer(n_quantiles=50), PCA()),
+        PCA(n_components=1),
+    ],
+)
+def test_transformers_of_scikit_learn(transformer) -> None:
+    transform = as_transform("x", transformer).fit(torch.from_numpy(ROWS))
+    expected = clone(transformer).fit(ROWS).transform(ROWS)
+    found = transform(torch.from_numpy(ROWS))
+    np.testing.assert_allclose(found, expected)
+    assert transform(torch.from_numpy(ROWS).float()).dtype == torch.float32
+    assert type(transformer).__name__ in str(transform.config())
+    assert (
+        vars(transformer).keys() == vars(clone(transformer)).keys()
+    )  # it is a copy that was fitted
+
+
+def test_transformers_with_a_random_state_repeat_their_rows() -> None:
+    transformer = preprocessing.QuantileTransformer(n_quantiles=20, subsample=50)
+    first, second = (
+        as_transform("x", transformer).fit(torch.from_numpy(ROWS))(torch.from_numpy(ROWS))
+        for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+def test_transformed_rows_have_to_be_finite() -> None:
+    transform = as_transform("x", preprocessing.FunctionTransformer(np.log))
+    message = "Expected `FunctionTransformer(func=<ufunc 'log'>)` to give finite numbers, got"
+    with np.errstate(divide="ignore"), pytest.raises(ValueError, match=re.escape(message)):
+        transform.fit(torch.ones(3, 1))(torch.zeros(3, 1))

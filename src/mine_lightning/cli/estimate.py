@@ -7,18 +7,12 @@ from jsonargparse import ArgumentParser, Namespace
 
 from mine_lightning.data.checks import Missing
 from mine_lightning.data.tables import read_table, select_columns
-from mine_lightning.data.transforms import Identity, RankToNormal, Standardize, Transform
+from mine_lightning.data.transforms import TRANSFORMS
 from mine_lightning.estimate.call import estimate_mutual_information
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.support.files import check_output
 
 __all__ = ["estimate"]
-
-TRANSFORMS: dict[str, type[Transform]] = {
-    "rank": RankToNormal,
-    "standardize": Standardize,
-    "none": Identity,
-}
 
 
 def estimate(args: list[str] | None = None) -> MutualInformationEstimate:
@@ -73,11 +67,9 @@ def _parser() -> ArgumentParser:
 
 
 def _arguments(given: Namespace) -> dict[str, Any]:
-    names = ("seed", "folds", "missing", "max_epochs", "accelerator")
+    names = ("seed", "folds", "missing", "x_transform", "z_transform", "max_epochs", "accelerator")
     return {
         **{name: getattr(given, name) for name in names},
-        "x_transform": TRANSFORMS[given.x_transform](),
-        "z_transform": TRANSFORMS[given.z_transform](),
         "progress_bar": not given.quiet,
     }
 

@@ -5,9 +5,16 @@ from typing import Any
 from torch import Tensor
 
 from mine_lightning.data.checks import Missing, check_pairs
-from mine_lightning.data.modules import PairDataModule
+from mine_lightning.data.modules import PairArguments, PairDataModule
+from mine_lightning.support.keywords import Unpack, check_keywords
 
-__all__ = ["TensorDataModule"]
+__all__ = ["TensorArguments", "TensorDataModule"]
+
+
+class TensorArguments(PairArguments, total=False):
+    """Keyword arguments of :class:`TensorDataModule`."""
+
+    true_mi: float | None
 
 
 class TensorDataModule(PairDataModule):
@@ -46,8 +53,9 @@ class TensorDataModule(PairDataModule):
         z: Any,
         true_mi: float | None = None,
         missing: Missing = "raise",
-        **kwargs: Any,
+        **kwargs: Unpack[PairArguments],
     ) -> None:
+        check_keywords(TensorDataModule.__init__, kwargs)
         super().__init__(**kwargs)
         self._pairs = check_pairs(x, z, missing)
         self._true_mi = true_mi

@@ -1,7 +1,7 @@
 """DataModules: pairs of rows in, batches of joint and marginal pairs out."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TypedDict
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -27,11 +27,46 @@ from mine_lightning.data.loading.placement import (
 )
 from mine_lightning.data.loading.stacks import stacking_of
 from mine_lightning.data.samplers import Derangement, MarginalSampler, Partners
-from mine_lightning.data.transforms import Standardize, Transform
+from mine_lightning.data.transforms import Standardize, Transform, TransformLike, as_transform
+from mine_lightning.support.keywords import Unpack, check_keywords
 
-__all__ = ["GaussianDataModule", "PairDataModule", "SyntheticDataModule"]
+__all__ = [
+    "BatchArguments",
+    "GaussianDataModule",
+    "PairArguments",
+    "PairDataModule",
+    "SyntheticArguments",
+    "SyntheticDataModule",
+]
 
 SPLITS = ("train", "val", "test")
+
+
+class BatchArguments(TypedDict, total=False):
+    """Keyword arguments of :class:`PairDataModule`, without the shares of the splits."""
+
+    batch_size: int
+    marginal: MarginalSampler | None
+    eval_partners: int
+    eval_batch_size: int
+    x_transform: TransformLike | None
+    z_transform: TransformLike | None
+    seed: int | None
+
+
+class PairArguments(BatchArguments, total=False):
+    """Keyword arguments of :class:`PairDataModule`."""
+
+    val_fraction: float
+    test_fraction: float
+
+
+class SyntheticArguments(PairArguments, total=False):
+    """Keyword arguments of :class:`SyntheticDataModule`."""
+
+    rows: int | None
+    batches_per_epoch: int
+    eval_rows: int
 
 
 class PairDataModule(LightningDataModule):
@@ -49,8 +84,9 @@ class PairDataModule(LightningDataModule):
         eval_partners: Partners for each row in validation and test: more give a smaller
             standard error.
         eval_batch_size: Largest number of rows in an evaluation chunk (of all processes).
-        x_transform: Transform of x; :class:`~mine_lightning.Standardize` by default for
-            floating point rows.
+        x_transform: Transform of x: "rank", "standardize", "identity", a
+            :class:`~mine_lightning.data.transforms.Transform` or a transformer of scikit-learn;
+            :class:`~mine_lightning.Standardize` by default for floating point rows.
         z_transform: Transform of z, likewise.
         seed: Seed of the split, the order and the partners; by default the one given to
             ``seed_everything``.
@@ -67,8 +103,8 @@ class PairDataModule(LightningDataModule):
         marginal: MarginalSampler | None = None,
         eval_partners: int = 16,
         eval_batch_size: int = 2048,
-        x_transform: Transform | None = None,
-        z_transform: Transform | None = None,
+        x_transform: TransformLike | None = None,
+        z_transform: TransformLike | None = None,
         seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -87,7 +123,8 @@ class PairDataModule(LightningDataModule):
         self.marginal = marginal or Derangement()
         self.marginal.check(batch_size)
         self.eval_partners = eval_partners
-        self.x_transform, self.z_transform = x_transform, z_transform
+        self.x_transform = as_transform("x_transform", x_transform)
+        self.z_transform = as_transform("z_transform", z_transform)
         self.seed = torch.initial_seed() % 2**31 if seed is None else seed
         self._splits: dict[str, Tensor] = {}
 
@@ -238,8 +275,9 @@ class SyntheticDataModule(PairDataModule):
         rows: int | None = 10_000,
         batches_per_epoch: int = 500,
         eval_rows: int = 10_000,
-        **kwargs: Any,
+        **kwargs: Unpack[PairArguments],
     ) -> None:
+        check_keywords(SyntheticDataModule.__init__, kwargs)
         super().__init__(**kwargs)
         if rows is not None:
             check_positive("rows", rows)
@@ -303,8 +341,9 @@ class GaussianDataModule(SyntheticDataModule):
         dim: int = 1,
         correlation: float | None = None,
         target: float | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[SyntheticArguments],
     ) -> None:
+        check_keywords(GaussianDataModule.__init__, kwargs)
         super().__init__(GaussianPairs(dim, correlation, target), **kwargs)
 
 

@@ -1,12 +1,13 @@
 """Real data that scikit-learn ships."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mine_lightning.data.modules import PairDataModule
+from mine_lightning.data.modules import PairArguments, PairDataModule
 from mine_lightning.data.transforms import Identity
+from mine_lightning.support.keywords import Unpack, check_keywords
 
 __all__ = ["DigitsDataModule"]
 
@@ -47,8 +48,9 @@ class DigitsDataModule(PairDataModule):
         self,
         z: Literal["label", "right half"] = "label",
         flatten: bool = True,
-        **kwargs: Any,
+        **kwargs: Unpack[PairArguments],
     ) -> None:
+        check_keywords(DigitsDataModule.__init__, kwargs)
         super().__init__(**kwargs)
         if z not in ("label", "right half"):
             raise ValueError(f"Expected `z` to be 'label' or 'right half', got {z!r}.")

@@ -1,6 +1,5 @@
 """Table files: read one, choose columns, estimate."""
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,8 +12,9 @@ import pandas as pd
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from mine_lightning.data.arrays import TensorDataModule
+from mine_lightning.data.arrays import TensorArguments, TensorDataModule
 from mine_lightning.data.checks import Missing
+from mine_lightning.support.keywords import Unpack, check_keywords, near
 
 __all__ = ["TableDataModule", "read_table", "select_columns"]
 
@@ -229,7 +229,7 @@ def _find(variable: str, names: list[str], column: str | int) -> list[int]:
     if isinstance(column, bool) or not str(column).isdecimal():
         raise ValueError(
             f"Expected `{variable}` to name columns of the table, got {column!r}. "
-            f"{_near(names, str(column))}"
+            f"{near(str(column), names)}"
         )
     if int(column) >= len(names):
         raise ValueError(
@@ -245,15 +245,6 @@ def _stemmed(names: list[str], stem: str) -> list[int]:
     while (name := f"{stem}_{len(found)}") in places:
         found.append(places[name])
     return found
-
-
-def _near(names: list[str], name: str) -> str:
-    lower = {other.lower(): other for other in names}
-    near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
-    if near:
-        return f"Near it: {_quoted(lower[other] for other in near)}."
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return f"There are: {_quoted(names[:10])}{more}."
 
 
 def _quoted(names: Iterable[str]) -> str:
@@ -285,8 +276,9 @@ class TableDataModule(TensorDataModule):
         x: list[str | int],
         z: list[str | int],
         missing: Missing = "raise",
-        **kwargs: Any,
+        **kwargs: Unpack[TensorArguments],
     ) -> None:
+        check_keywords(TableDataModule.__init__, kwargs)
         x_frame, z_frame = select_columns(read_table(path), x, z)
         super().__init__(x_frame, z_frame, missing=missing, **kwargs)
         self.path = Path(path)

@@ -3,13 +3,28 @@
 Each is fitted on training rows only and then applied to all rows.
 """
 
+from typing import Any, Literal, Protocol
+
+import numpy as np
 import torch
+from sklearn.base import clone
 from torch import Tensor
 from typing_extensions import Self
 
 from mine_lightning.support.config import Configurable
+from mine_lightning.support.keywords import near
 
-__all__ = ["Identity", "RankToNormal", "Standardize", "Transform"]
+__all__ = [
+    "TRANSFORMS",
+    "Identity",
+    "RankToNormal",
+    "ScikitTransform",
+    "Standardize",
+    "Transform",
+    "TransformLike",
+    "Transformer",
+    "as_transform",
+]
 
 
 class Transform(Configurable):
@@ -135,3 +150,97 @@ class RankToNormal(Transform):
         between = (below - 0.5 + share).clamp(0.25, count - 0.25)
         ranks = torch.where(upto > below, (below + upto) / 2, between)
         return torch.special.ndtri(ranks / count).T.reshape(rows.shape).to(rows.dtype)
+
+
+class Transformer(Protocol):
+    """What scikit-learn's transformers have in common."""
+
+    def fit(self, X: Any, y: Any = None) -> Any:  # noqa: N803
+        """Learn from rows, shape ``(N, D)``."""
+
+    def transform(self, X: Any) -> Any:  # noqa: N803
+        """Return transformed rows, shape ``(N, D')``."""
+
+
+class ScikitTransform(Transform):
+    """A transformer of scikit-learn as a transform of rows.
+
+    The transformer itself is left as it was; a copy of it is fitted, with ``random_state=0``
+    wherever it has none.
+
+    Args:
+        transformer: It has to be invertible on the rows for the mutual information to stay.
+
+    Raises:
+        ValueError: When it is called, if the transformed rows are not finite numbers.
+
+    Example:
+        >>> from sklearn.preprocessing import MinMaxScaler
+        >>> transform = ScikitTransform(MinMaxScaler()).fit(torch.tensor([[1.0], [3.0]]))
+        >>> transform(torch.tensor([[2.0], [3.0]]))
+        tensor([[0.5000],
+                [1.0000]])
+    """
+
+    def __init__(self, transformer: Transformer) -> None:
+        self.transformer = transformer
+
+    def fit(self, rows: Tensor) -> Self:
+        copied = clone(self.transformer)
+        states = [name for name in copied.get_params() if name.split("__")[-1] == "random_state"]
+        copied.set_params(**{s: 0 for s in states if copied.get_params()[s] is None})
+        self.fitted = copied.fit(_columns(check_rows(rows).double()).numpy())
+        return self
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        found = self.fitted.transform(_columns(rows.double()).cpu().numpy())
+        dense = found.toarray() if hasattr(found, "toarray") else found
+        values = torch.from_numpy(np.array(dense, dtype=np.float64)).to(rows)
+        if not bool(values.isfinite().all()):
+            raise ValueError(
+                f"Expected `{self.transformer}` to give finite numbers, got missing or infinite "
+                "values."
+            )
+        return values.reshape(rows.shape) if values.numel() == rows.numel() else values
+
+    def config(self) -> dict[str, Any]:
+        """Name the transformer as it prints itself: its arguments may be functions."""
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        return {"class_path": path, "init_args": {"transformer": repr(self.transformer)}}
+
+
+TransformName = Literal["rank", "standardize", "identity"]
+TransformLike = Transform | Transformer | TransformName
+
+TRANSFORMS: dict[TransformName, type[Transform]] = {
+    "rank": RankToNormal,
+    "standardize": Standardize,
+    "identity": Identity,
+}
+
+
+def as_transform(name: str, value: Any) -> Transform | None:
+    """Return the transform that a word or a transformer of scikit-learn stands for.
+
+    Args:
+        name: What to call the argument in an error.
+        value: A :class:`Transform`, "rank", "standardize", "identity", a transformer, or None.
+
+    Raises:
+        ValueError: If it is something else.
+
+    Example:
+        >>> type(as_transform("x_transform", "rank"))
+        <class 'mine_lightning.data.transforms.RankToNormal'>
+    """
+    if value is None or isinstance(value, Transform):
+        return value
+    if isinstance(value, str) and value in TRANSFORMS:
+        return TRANSFORMS[value]()
+    if hasattr(value, "fit") and hasattr(value, "transform") and not isinstance(value, type):
+        return ScikitTransform(value)
+    hint = f" {near(value, list(TRANSFORMS))}" if isinstance(value, str) else ""
+    raise ValueError(
+        f"Expected `{name}` to be one of {', '.join(map(repr, TRANSFORMS))}, a `Transform` or a "
+        f"transformer of scikit-learn, got {value!r}.{hint}"
+    )

@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mine_lightning.data.checks import Missing, Pairs, check_pairs
-from mine_lightning.data.transforms import Transform
+from mine_lightning.data.modules import check_positive
+from mine_lightning.data.transforms import Transform, TransformLike, as_transform
+from mine_lightning.estimate.arguments import TrainerArguments
 from mine_lightning.estimate.crossfit import CrossFitEstimator, FoldCritics
 from mine_lightning.estimate.diagnostics import Evidence, diagnose, duplicated_rows, repeated_values
 from mine_lightning.estimate.folds import CrossFitDataModule, Levels
 from mine_lightning.estimate.readings import Readings, read
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.support.config import as_plain
+from mine_lightning.support.keywords import Unpack, check_keywords
 
 __all__ = ["estimate_mutual_information"]
 
@@ -41,12 +44,12 @@ def estimate_mutual_information(
     folds: int = 5,
     seed: int = 0,
     missing: Missing = "raise",
-    x_transform: Transform | None = None,
-    z_transform: Transform | None = None,
+    x_transform: TransformLike | None = None,
+    z_transform: TransformLike | None = None,
     max_epochs: int | None = None,
     progress_bar: bool = True,
     trainer: Trainer | None = None,
-    **trainer_kwargs: Any,
+    **trainer_kwargs: Unpack[TrainerArguments],
 ) -> MutualInformationEstimate:
     r"""Estimate the mutual information of two variables from a sample.
 
@@ -80,8 +83,9 @@ def estimate_mutual_information(
         seed: Seed of the folds, the critics' weights, the order and the partners.
         missing: What to do with rows that have missing or infinite values: "raise" an error, or
             "drop" them and say in a warning how many they were.
-        x_transform: Invertible transform of x, fitted on training rows;
-            :class:`~mine_lightning.RankToNormal` by default.
+        x_transform: Invertible transform of x, fitted on training rows: "rank" (the default),
+            "standardize", "identity", a :class:`~mine_lightning.data.transforms.Transform` or a
+            transformer of scikit-learn.
         z_transform: Invertible transform of z, likewise.
         max_epochs: Largest number of epochs; by default 250,000 / N, at least 25, at most 80, and
             up to three times as many while most critics improve steadily.
@@ -94,6 +98,7 @@ def estimate_mutual_information(
         The estimate with its interval, diagnostics and pointwise values.
 
     Raises:
+        TypeError: If there is no argument of a name given.
         ValueError: If the arrays are not pairs of finite numbers or categories that vary, there
             are too few rows, or an argument is out of range.
 
@@ -104,9 +109,16 @@ def estimate_mutual_information(
         True
     """
     start = time.perf_counter()
+    check_keywords(estimate_mutual_information, trainer_kwargs)
+    check_positive("seed", seed, least=0)
+    if max_epochs is not None:
+        check_positive("max_epochs", max_epochs)
     pairs = check_pairs(as_labels(x), as_labels(z), missing)
     swapped = Levels.of(pairs.x) is not None and Levels.of(pairs.z) is None
-    sides = [(pairs.x, x_transform), (pairs.z, z_transform)]
+    sides = [
+        (pairs.x, as_transform("x_transform", x_transform)),
+        (pairs.z, as_transform("z_transform", z_transform)),
+    ]
     (a, a_transform), (b, b_transform) = reversed(sides) if swapped else sides
     data = CrossFitDataModule(
         a, b, folds=folds, x_transform=a_transform, z_transform=b_transform, seed=seed

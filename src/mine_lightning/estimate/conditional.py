@@ -10,13 +10,15 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from mine_lightning.data.checks import Missing, check_paired, check_pairs, count_rows
+from mine_lightning.data.checks import check_paired, check_pairs, count_rows
+from mine_lightning.estimate.arguments import EstimateArguments
 from mine_lightning.estimate.call import as_labels, estimate_mutual_information
 from mine_lightning.estimate.figures import drawing
 from mine_lightning.estimate.quantity import Quantity
 from mine_lightning.estimate.readings import standard_error
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.estimate.storage import Arrays, read_errors, read_result, write_result
+from mine_lightning.support.keywords import Unpack, check_keywords
 
 __all__ = ["ConditionalEstimate", "estimate_conditional_mutual_information"]
 
@@ -138,7 +140,7 @@ def _within(arrays: Arrays, side: str) -> Arrays:
 
 
 def estimate_conditional_mutual_information(
-    x: Any, z: Any, given: Any, *, missing: Missing = "raise", **kwargs: Any
+    x: Any, z: Any, given: Any, **kwargs: Unpack[EstimateArguments]
 ) -> ConditionalEstimate:
     r"""Estimate the information that z has about x beyond what y has.
 
@@ -152,8 +154,7 @@ def estimate_conditional_mutual_information(
             :func:`~mine_lightning.estimate_mutual_information`.
         z: Likewise.
         given: The variable y, likewise.
-        missing: What to do with rows that have missing or infinite values.
-        kwargs: Further arguments of :func:`~mine_lightning.estimate_mutual_information`.
+        kwargs: Arguments of :func:`~mine_lightning.estimate_mutual_information`.
 
     Raises:
         ValueError: As :func:`~mine_lightning.estimate_mutual_information`.
@@ -166,6 +167,8 @@ def estimate_conditional_mutual_information(
         >>> abs(result.nats) < 0.15
         True
     """
+    check_keywords(estimate_conditional_mutual_information, kwargs)
+    missing = kwargs.get("missing", "raise")
     x, z, given = map(as_labels, (x, z, given))
     check_paired(x, z, count_rows("x", x), count_rows("z", z))
     first = check_pairs(z, given, missing, names=("z", "given"))

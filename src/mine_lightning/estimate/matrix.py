@@ -4,17 +4,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mine_lightning.data.tables import select_columns
+from mine_lightning.estimate.arguments import EstimateArguments
 from mine_lightning.estimate.call import estimate_mutual_information
 from mine_lightning.estimate.figures import as_image, drawing
 from mine_lightning.estimate.permutation import benjamini_hochberg
 from mine_lightning.estimate.results import MutualInformationEstimate
+from mine_lightning.support.keywords import Unpack, check_keywords
 
 __all__ = ["MutualInformationMatrix", "mutual_information_matrix"]
 
@@ -117,7 +118,7 @@ class MutualInformationMatrix:
 def mutual_information_matrix(
     frame: pd.DataFrame,
     groups: Mapping[str, Sequence[str | int]] | None = None,
-    **kwargs: Any,
+    **kwargs: Unpack[EstimateArguments],
 ) -> MutualInformationMatrix:
     """Estimate the mutual information of all pairs of columns, or of groups of columns.
 
@@ -140,14 +141,15 @@ def mutual_information_matrix(
         >>> matrix.nats().shape
         (3, 3)
     """
+    check_keywords(mutual_information_matrix, kwargs)
     if groups is None:
         groups = {str(name): [place] for place, name in enumerate(frame.columns)}
     if len(groups) < 2:
         raise ValueError(f"Expected at least 2 columns or groups, got {len(groups)}.")
-    chosen = {"progress_bar": False, **kwargs}
+    kwargs.setdefault("progress_bar", False)
     estimates = {
         (a, b): estimate_mutual_information(
-            *select_columns(frame, list(groups[a]), list(groups[b])), **chosen
+            *select_columns(frame, list(groups[a]), list(groups[b])), **kwargs
         )
         for a, b in combinations(groups, 2)
     }

@@ -23,8 +23,15 @@ from mine_lightning.data.disk.windows import (
 from mine_lightning.data.loading.loaders import EpochLoader, spawn_generator
 from mine_lightning.data.loading.placement import fits, training_device
 from mine_lightning.data.loading.stacks import stacking_of
-from mine_lightning.data.modules import SPLITS, PairDataModule, check_positive, check_sizes
+from mine_lightning.data.modules import (
+    SPLITS,
+    BatchArguments,
+    PairDataModule,
+    check_positive,
+    check_sizes,
+)
 from mine_lightning.data.transforms import Standardize, Transform
+from mine_lightning.support.keywords import Unpack, check_keywords
 
 __all__ = ["StreamingDataModule"]
 
@@ -90,8 +97,9 @@ class StreamingDataModule(PairDataModule):
         true_mi: float | None = None,
         val_fraction: float = 0.05,
         test_fraction: float = 0.05,
-        **kwargs: Any,
+        **kwargs: Unpack[BatchArguments],
     ) -> None:
+        check_keywords(StreamingDataModule.__init__, kwargs)
         super().__init__(val_fraction=val_fraction, test_fraction=test_fraction, **kwargs)
         check_positive("buffer_mb", buffer_mb)
         if scan_rows is not None:
