@@ -58,8 +58,8 @@ TORCH_DTYPES = (
 NUMBERS = (-1, 0, 1, 2, 8, 0.5, math.nan, math.inf, -math.inf, 1e30, 1e-30)
 OBJECTIVES: list[Callable[[], ml.Objective]] = [
     ml.MINE, ml.DonskerVaradhan, ml.NWJ, ml.TUBA, ml.InfoNCE, ml.SMILE, ml.JensenShannonNWJ,
-    ml.FDivergence, ml.InterpolatedBound, ml.CLUB, ml.LeaveOneOut, ml.DivergenceBound,
-    lambda: ml.InfoNCE(symmetric=True), lambda: ml.FDivergence(ml.Pearson()),
+    ml.FDivergence, ml.AnchoredInfoNCE, ml.InterpolatedBound, ml.CLUB, ml.LeaveOneOut,
+    ml.DivergenceBound, lambda: ml.InfoNCE(symmetric=True), lambda: ml.FDivergence(ml.Pearson()),
     lambda: ml.FDivergence(ml.ReverseKL()), lambda: ml.FDivergence(ml.SquaredHellinger()),
 ]  # fmt: skip
 
@@ -360,6 +360,7 @@ def objective_arguments(source: Source) -> Any:
             lambda: ml.MINE(number),
             lambda: ml.SMILE(number),
             lambda: ml.InfoNCE(temperature=number),
+            lambda: ml.AnchoredInfoNCE(number),
             lambda: ml.InterpolatedBound(number),
             lambda: ml.TUBA(ml.MovingAverageBaseline(number)),
             lambda: ml.FDivergence(ml.Pearson(number)),

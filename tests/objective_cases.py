@@ -18,6 +18,7 @@ from mine_lightning.objectives import (
     NWJ,
     SMILE,
     TUBA,
+    AnchoredInfoNCE,
     DivergenceBound,
     DonskerVaradhan,
     FDivergence,
@@ -114,6 +115,19 @@ def symmetric_infonce(joint: Tensor, marginal: Tensor) -> Tensor:
     scores = square(joint, marginal).exp()
     positive = scores.diagonal()
     return ((positive / scores.mean(0)).log() + (positive / scores.mean(1)).log()).mean() / 2
+
+
+def anchored_loss(anchor: float) -> Reference:
+    def loss(joint: Tensor, marginal: Tensor) -> Tensor:
+        total = torch.zeros((), dtype=joint.dtype)
+        partners = marginal.shape[1]
+        for positive, row in zip(joint.exp(), marginal.exp(), strict=True):
+            for j in range(partners):
+                total = total - (positive / (anchor + positive + row.sum() - row[j])).log()
+            total = total - anchor * (anchor / (anchor + row.sum())).log()
+        return total / len(joint) / (partners + anchor)
+
+    return loss
 
 
 def interpolated(alpha: float, baseline: float = 1.0) -> Reference:
@@ -258,6 +272,12 @@ CASES: dict[str, Case] = {
         lambda joint, marginal: infonce(2 * joint, 2 * marginal),
     ),
     "infonce-symmetric": Case(lambda: InfoNCE(symmetric=True), symmetric_infonce, all_pairs=True),
+    "anchored": Case(AnchoredInfoNCE, lambda joint, marginal: joint.mean(), anchored_loss(1.0)),
+    "anchored-5": Case(
+        lambda: AnchoredInfoNCE(anchor=5.0),
+        lambda joint, marginal: joint.mean(),
+        anchored_loss(5.0),
+    ),
     "interpolated": Case(
         lambda: InterpolatedBound(alpha=0.3), interpolated(0.3), interpolated_first_loss
     ),

@@ -58,6 +58,7 @@ from .objectives import MINE as MINE
 from .objectives import NWJ as NWJ
 from .objectives import SMILE as SMILE
 from .objectives import TUBA as TUBA
+from .objectives import AnchoredInfoNCE as AnchoredInfoNCE
 from .objectives import DivergenceBound as DivergenceBound
 from .objectives import DonskerVaradhan as DonskerVaradhan
 from .objectives import FDivergence as FDivergence

@@ -1,6 +1,7 @@
 """What is particular to single objectives: state, options, errors, known answers."""
 
 import math
+import re
 import warnings
 
 import pytest
@@ -20,6 +21,7 @@ from mine_lightning.objectives import (
     NWJ,
     SMILE,
     TUBA,
+    AnchoredInfoNCE,
     DivergenceBound,
     DonskerVaradhan,
     FDivergence,
@@ -263,7 +265,7 @@ def test_kinds():
     assert {n for n, kind in kinds.items() if kind == "upper bound"} == {"club", "leave-one-out"}
     neither = {n for n, kind in kinds.items() if kind == "neither"}
     plain = {name for name in CASES if name.endswith("-plain")}
-    assert neither == {"infonce-without", "smile-1", "smile-5", *plain}
+    assert neither == {"anchored", "anchored-5", "infonce-without", "smile-1", "smile-5", *plain}
 
 
 @every_objective
@@ -396,3 +398,41 @@ def test_independent_data_give_0(name):
     else:
         estimate = objective.estimate(*held_out(critic, 0.0, rows=20_000)).item()
     assert abs(estimate) < 0.02
+
+
+def enumerated(table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scores of all (x, z, two partners), each as often as it is likely."""
+    pairs = [(x, z) for x in (0, 1) for z in (0, 1) for _ in range(3 if x == z else 1)]
+    rows = [(x, z, a, b) for x, z in pairs for a in (0, 1) for b in (0, 1)]
+    x, z, a, b = torch.tensor(rows).T
+    return table[x, z], torch.stack([table[x, a], table[x, b]], dim=1)
+
+
+@pytest.mark.parametrize("anchor", [0.3, 1.0, 7.0])
+def test_the_anchored_loss_is_least_at_the_log_density_ratio(anchor):
+    """InfoNCE does not feel a function of x that is added to the scores."""
+    ratio = torch.tensor([[1.5, 0.5], [0.5, 1.5]], dtype=torch.float64).log()
+    shifted = ratio + torch.tensor([[0.4], [-0.4]])
+    objective = AnchoredInfoNCE(anchor)
+    table = ratio.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(objective.loss(*enumerated(table)), table)
+    torch.testing.assert_close(gradient, torch.zeros_like(ratio))
+    assert objective.loss(*enumerated(shifted)) > objective.loss(*enumerated(ratio)) + 1e-3
+    least = InfoNCE().loss(*enumerated(ratio))
+    torch.testing.assert_close(InfoNCE().loss(*enumerated(shifted)), least)
+    truth = 2 * 3 / 8 * math.log(1.5) + 2 / 8 * math.log(0.5)
+    assert objective.estimate(*enumerated(ratio)).item() == pytest.approx(truth)
+
+
+def test_one_partner_and_an_anchor_of_one_are_logistic_regression():
+    joint, marginal = draw_scores(partners=1)
+    anchored, logistic = AnchoredInfoNCE(), JensenShannonNWJ()
+    torch.testing.assert_close(2 * anchored.loss(joint, marginal), logistic.loss(joint, marginal))
+
+
+@pytest.mark.parametrize("anchor", [0.0, -1.0, math.inf, math.nan])
+def test_the_anchor_has_to_be_positive(anchor):
+    with pytest.raises(
+        ValueError, match=re.escape(f"Expected `anchor` to be positive, got {anchor}.")
+    ):
+        AnchoredInfoNCE(anchor)

@@ -8,9 +8,14 @@ from torch import Tensor, nn
 from mine_lightning.objectives.base import Objective
 from mine_lightning.objectives.baselines import Baseline, MovingAverageBaseline
 from mine_lightning.objectives.functional import infonce, infonce_rows, interpolated_rows
-from mine_lightning.objectives.scores import check_scores, log_mean_exp
+from mine_lightning.objectives.scores import (
+    candidates,
+    check_scores,
+    log_mean_exp,
+    log_sum_without,
+)
 
-__all__ = ["InfoNCE", "InterpolatedBound"]
+__all__ = ["AnchoredInfoNCE", "InfoNCE", "InterpolatedBound"]
 
 
 class InfoNCE(Objective):
@@ -97,6 +102,66 @@ class InfoNCE(Objective):
             f"include_positive={self.include_positive}, temperature={temperature:.4g}, "
             f"symmetric={self.symmetric}"
         )
+
+
+class AnchoredInfoNCE(Objective):
+    r"""InfoNCE with an anchor: tell which of K candidates is the row's own, or that none is.
+
+    .. math::
+        \text{loss} = -\frac{1}{(K + \nu) N} \sum_i \Bigl(
+        \sum_j \ln \frac{e^{T_i}}{\nu + e^{T_i} + \sum_{k \ne j} e^{T'_{ik}}}
+        + \nu \ln \frac{\nu}{\nu + \sum_k e^{T'_{ik}}}\Bigr)
+
+    The first part has the row's own partner in the place of partner j; the second, in which all
+    candidates are drawn apart, tells the critic how large a score is. The optimal score is the log
+    density ratio itself, where :class:`InfoNCE` learns it up to a function of x. With one partner
+    and :math:`\nu = 1` this is logistic regression, as in
+    :class:`~mine_lightning.JensenShannonNWJ`.
+
+    .. math:: \hat I = \overline{T}
+
+    There is no ceiling. Weakness: the estimate is neither a lower nor an upper bound; it is as good
+    as the scores are. Loss and gradients are finite for any score.
+
+    References:
+        "Contrastive Predictive Coding Done Right for Mutual Information Estimation",
+        arXiv 2510.25983, 2025.
+
+    Args:
+        anchor: Weight :math:`\nu` of the case that no candidate is the row's own; positive.
+
+    Raises:
+        ValueError: If ``anchor`` is not positive.
+
+    Example:
+        >>> AnchoredInfoNCE().loss(torch.zeros(2), torch.zeros(2))  # logistic regression: ln 2
+        tensor(0.6931)
+    """
+
+    def __init__(self, anchor: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < anchor < math.inf:
+            raise ValueError(f"Expected `anchor` to be positive, got {anchor}.")
+        self.anchor = anchor
+        self.kind = "neither"
+
+    def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        joint, marginal = check_scores(joint, marginal)
+        marginal = marginal.reshape(len(joint), -1)
+        anchor = joint.new_tensor(math.log(self.anchor))
+        others = log_sum_without(candidates(joint, marginal))[:, 1:]  # (N, K)
+        own = (joint.unsqueeze(1) - torch.logaddexp(others, anchor)).sum(1)
+        none = anchor - torch.logaddexp(marginal.logsumexp(1), anchor)
+        return -(own + self.anchor * none).mean() / (marginal.shape[1] + self.anchor)
+
+    def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
+        return joint, None
+
+    def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
+        return mean
+
+    def extra_repr(self) -> str:
+        return f"anchor={self.anchor}"
 
 
 class InterpolatedBound(Objective):
