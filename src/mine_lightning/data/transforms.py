@@ -7,7 +7,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from torch import Tensor
 from typing_extensions import Self
 
@@ -186,6 +185,8 @@ class ScikitTransform(Transform):
         self.transformer = transformer
 
     def fit(self, rows: Tensor) -> Self:
+        from sklearn.base import clone
+
         copied = clone(self.transformer)
         states = [name for name in copied.get_params() if name.split("__")[-1] == "random_state"]
         copied.set_params(**{s: 0 for s in states if copied.get_params()[s] is None})
