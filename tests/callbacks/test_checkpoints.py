@@ -169,7 +169,9 @@ def test_a_longer_run_goes_on_from_the_end(tmp_path: Path) -> None:
 
 
 def test_the_steps_between_checkpoints_are_kept() -> None:
-    with pytest.raises(ValueError, match="Expected `every_n_steps` to be at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match="Expected `every_n_steps` to be an integer of at least 1, got 0"
+    ):
         RestartCheckpoint(every_n_steps=0)
 
 

@@ -153,7 +153,7 @@ def test_spectral_normalize_gradient():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: ConvEncoder(0), r"`out_features` to hold positive integers, got \[0\]"),
+        (lambda: ConvEncoder(0), "`out_features` to be an integer of at least 1, got 0"),
         (lambda: ConvEncoder(channels=()), "`channels` to hold at least one width, got none"),
         (lambda: ConvEncoder(channels=(4, -1)), "`channels` to hold positive integers"),
         (lambda: ConvEncoder(kernel_size=4), "`kernel_size` to be odd, got 4"),
@@ -161,8 +161,8 @@ def test_spectral_normalize_gradient():
         (lambda: EmbeddingEncoder(0), r"`num_codes` to hold positive integers, got \[0\]"),
         (lambda: EmbeddingEncoder([3, 0]), "`num_codes` to hold positive integers"),
         (lambda: SequenceEncoder(hidden_features=()), "`hidden_features` to hold at least one"),
-        (lambda: SequenceEncoder(-1), "`out_features` to hold positive integers"),
-        (lambda: Encoder(nn.Identity(), -1), "`event_dims` to be at least 0, got -1"),
+        (lambda: SequenceEncoder(-1), "`out_features` to be an integer of at least 1, got -1"),
+        (lambda: Encoder(nn.Identity(), -1), "`event_dims` to be an integer of at least 0, got -1"),
         (lambda: ConvEncoder()(torch.randn(9, 9)), r"events of 3 dimensions, got shape \(9, 9\)"),
         (lambda: EmbeddingEncoder(5)(torch.randn(4)), "integer codes, got torch.float32"),
         (lambda: EmbeddingEncoder([5, 3])(code(4)), r"2 columns of codes, got shape \(4,\)"),

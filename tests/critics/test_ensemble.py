@@ -112,7 +112,9 @@ def test_members_are_copied_by_choice() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(ValueError, match=r"Expected `members` to be at least 1, got 0\."):
+    with pytest.raises(
+        ValueError, match=r"Expected `members` to be an integer of at least 1, got 0\."
+    ):
         CriticEnsemble(ConcatCritic(), members=0)
     with pytest.raises(ValueError, match="Expected x and z for each of 3 members"):
         CriticEnsemble(ConcatCritic(), 3)(torch.randn(2, 5, 1), torch.randn(2, 5, 1))

@@ -115,8 +115,8 @@ def test_calling_a_sampler_draws_rows_of_a_tensor() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: CyclicShift(shift=0), "Expected `shift` to be at least 1, got 0."),
-        (lambda: Partners(count=0), "Expected `count` to be at least 1, got 0."),
+        (lambda: CyclicShift(shift=0), "Expected `shift` to be an integer of at least 1, got 0."),
+        (lambda: Partners(count=0), "Expected `count` to be an integer of at least 1, got 0."),
         (
             lambda: CyclicShift(4)(torch.arange(4)),
             "Expected `shift` not to be a multiple of the minibatch size 4, got 4",

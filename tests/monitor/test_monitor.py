@@ -407,7 +407,7 @@ def test_the_monitor_can_be_copied_and_pickled_before_it_has_run():
         ({"partners": 0}, "Expected `partners` to be an integer of at least 1, got 0"),
         ({"window": 1.5}, "Expected `window` to be an integer of at least 1, got 1.5"),
         ({"replay": -1}, "Expected `replay` to be an integer of at least 0, got -1"),
-        ({"gradient_clip_val": 0}, "Expected `gradient_clip_val` to be positive, got 0"),
+        ({"gradient_clip_val": 0}, "Expected `gradient_clip_val` to be positive and finite, got 0"),
     ],
 )
 def test_a_bad_argument_raises(options, message):

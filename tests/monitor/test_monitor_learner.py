@@ -217,7 +217,10 @@ def test_a_host_under_ddp_is_the_same_to_the_bit_and_ranks_agree(tmp_path):
             "Expected `steps_per_batch` to be an integer of at least 1, got 0",
         ),
         ({"partners": True}, "Expected `partners` to be an integer of at least 1, got True"),
-        ({"gradient_clip_val": -1.0}, "Expected `gradient_clip_val` to be positive, got -1.0"),
+        (
+            {"gradient_clip_val": -1.0},
+            "Expected `gradient_clip_val` to be positive and finite, got -1.0",
+        ),
     ],
 )
 def test_a_bad_argument_raises(options, message):

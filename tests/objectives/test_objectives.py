@@ -171,7 +171,7 @@ def test_alpha_outside_its_range_is_refused(alpha):
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
 def test_temperatures_that_are_not_positive_are_refused(temperature):
-    with pytest.raises(ValueError, match="Expected `temperature` to be positive, got"):
+    with pytest.raises(ValueError, match="Expected `temperature` to be positive and finite, got"):
         InfoNCE(temperature=temperature)
 
 

@@ -13,12 +13,12 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pytest
-from test_results import RESULT
 
 from mine_lightning import MutualInformationEstimate, PointwiseWriter, TableDataModule
 from mine_lightning.cli.lightning import main
 from mine_lightning.data import read_table
 from mine_lightning.support.files import check_output, write_table, written_whole
+from shared import RESULT
 
 ROOT = Path(__file__).parents[2]
 QUICK = [

@@ -142,7 +142,7 @@ def test_pointwise_values_of_an_upper_bound_are_refused() -> None:
 
 @pytest.mark.parametrize("members", [0, 1, True, 2.0])
 def test_a_bad_number_of_members_is_refused(members) -> None:
-    with pytest.raises(ValueError, match="Expected `members` to be at least 2, got"):
+    with pytest.raises(ValueError, match="Expected `members` to be an integer of at least 2, got"):
         MutualInformationEnsemble(members)
 
 

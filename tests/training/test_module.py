@@ -292,8 +292,14 @@ def test_a_critic_that_returns_a_column_is_refused(all_pairs: bool) -> None:
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"gradient_clip_val": 0.0}, "Expected `gradient_clip_val` to be positive, got 0.0."),
-        ({"minibatches_per_step": 0}, "Expected `minibatches_per_step` to be at least 1, got 0."),
+        (
+            {"gradient_clip_val": 0.0},
+            "Expected `gradient_clip_val` to be positive and finite, got 0.0.",
+        ),
+        (
+            {"minibatches_per_step": 0},
+            "Expected `minibatches_per_step` to be an integer of at least 1, got 0.",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(kwargs, message: str) -> None:

@@ -10,6 +10,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.files import written_whole
 
 __all__ = ["RestartCheckpoint", "WholeCheckpointIO", "read_as_checkpoint"]
@@ -115,8 +116,7 @@ class RestartCheckpoint(Checkpoint):
     """
 
     def __init__(self, every_n_steps: int = 1000, filename: str = "last.ckpt") -> None:
-        if every_n_steps < 1:
-            raise ValueError(f"Expected `every_n_steps` to be at least 1, got {every_n_steps}.")
+        check_integer("every_n_steps", every_n_steps)
         self.every_n_steps, self.filename = every_n_steps, filename
         self._saved = 0
         self._written: Path | None = None

@@ -11,6 +11,7 @@ from torch.nn.parameter import UninitializedParameter, is_lazy
 from mine_lightning.critics.layers import activation_layer, mlp
 from mine_lightning.critics.networks import Critic
 from mine_lightning.objectives.scores import widen
+from mine_lightning.support.arguments import check_integer, check_widths
 
 __all__ = ["ConditionalCategorical", "ConditionalGaussian"]
 
@@ -124,8 +125,7 @@ class ConditionalCategorical(Critic):
         encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
-            raise ValueError(f"Expected `classes` to be an integer of at least 2, got {classes!r}.")
+        check_integer("classes", classes, least=2)
         self.classes = classes
         self.encoder = encoder or encode(hidden_features, activation)
         self.head = nn.LazyLinear(classes)
@@ -156,7 +156,6 @@ def encode(hidden_features: Sequence[int], activation: str) -> nn.Module:
     Raises:
         ValueError: If there is no layer, a width is not positive or the activation is unknown.
     """
-    if len(hidden_features) == 0:
-        raise ValueError("Expected `hidden_features` to hold at least one width, got none.")
+    check_widths("hidden_features", hidden_features)
     *rest, last = hidden_features
     return nn.Sequential(mlp(rest, last, activation), activation_layer(activation))

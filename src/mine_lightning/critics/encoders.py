@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mine_lightning.critics.layers import activation_layer, check_positive, conv, linear, mlp
+from mine_lightning.critics.layers import activation_layer, conv, linear, mlp
+from mine_lightning.support.arguments import check_integer, check_widths
 from mine_lightning.support.config import Configurable
 
 __all__ = ["ConvEncoder", "EmbeddingEncoder", "Encoder", "SequenceEncoder"]
@@ -38,8 +39,7 @@ class Encoder(Configurable, nn.Module):
 
     def __init__(self, network: nn.Module, event_dims: int) -> None:
         super().__init__()
-        if event_dims < 0:
-            raise ValueError(f"Expected `event_dims` to be at least 0, got {event_dims}.")
+        check_integer("event_dims", event_dims, least=0)
         self.network = network
         self.event_dims = event_dims
 
@@ -94,11 +94,9 @@ class ConvEncoder(Encoder):
         activation: str = "relu",
         spectral_norm: bool = False,
     ) -> None:
-        check_positive("out_features", [out_features])
-        check_positive("channels", channels)
-        check_positive("kernel_size", [kernel_size])
-        if len(channels) == 0:
-            raise ValueError("Expected `channels` to hold at least one width, got none.")
+        check_integer("out_features", out_features)
+        check_widths("channels", channels)
+        check_integer("kernel_size", kernel_size)
         if kernel_size % 2 == 0:
             raise ValueError(f"Expected `kernel_size` to be odd, got {kernel_size}.")
         layers: list[nn.Module] = []
@@ -133,8 +131,8 @@ class EmbeddingEncoder(Encoder):
 
     def __init__(self, num_codes: int | Sequence[int], out_features: int = 32) -> None:
         sizes = [num_codes] if isinstance(num_codes, int) else list(num_codes)
-        check_positive("num_codes", sizes)
-        check_positive("out_features", [out_features])
+        check_widths("num_codes", sizes)
+        check_integer("out_features", out_features)
         single = isinstance(num_codes, int)
         super().__init__(nn.Embedding(sum(sizes), out_features), event_dims=0 if single else 1)
         first = torch.tensor([0, *sizes[:-1]]).cumsum(0)
@@ -207,11 +205,9 @@ class SequenceEncoder(Encoder):
         activation: str = "relu",
         spectral_norm: bool = False,
     ) -> None:
-        check_positive("out_features", [out_features])
-        if len(hidden_features) == 0:
-            raise ValueError("Expected `hidden_features` to hold at least one width, got none.")
+        check_integer("out_features", out_features)
+        check_widths("hidden_features", hidden_features)
         *rest, last = hidden_features
-        check_positive("hidden_features", [last])
         elements = mlp(rest, last, activation, spectral_norm=spectral_norm)
         out = linear(last, out_features, spectral_norm=spectral_norm)
         layers = (WithPrevious(), elements, activation_layer(activation), AttentionPooling(last))

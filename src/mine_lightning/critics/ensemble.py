@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from mine_lightning.critics.networks import ConcatCritic, Critic, batch_shape, score_pairs
 from mine_lightning.objectives import Objective
+from mine_lightning.support.arguments import check_integer
 
 __all__ = ["CriticEnsemble", "ObjectiveEnsemble"]
 
@@ -48,8 +49,7 @@ class CriticEnsemble(Critic):
 
     def __init__(self, critic: nn.Module, members: int = 5, seed: int | None = None) -> None:
         super().__init__()
-        if isinstance(members, bool) or not isinstance(members, int) or members < 1:
-            raise ValueError(f"Expected `members` to be at least 1, got {members!r}.")
+        check_integer("members", members)
         self.members = members
         self.seeds, self._opened = _seeds(members, seed), False
         self.critic = copy.deepcopy(critic)

@@ -8,11 +8,12 @@ from torch.nn import functional as F
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
+from mine_lightning.support.arguments import check_integer, check_widths
+
 __all__ = [
     "ACTIVATIONS",
     "PairLinear",
     "activation_layer",
-    "check_positive",
     "conv",
     "linear",
     "mlp",
@@ -57,12 +58,6 @@ SLOPES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "tanh": lambda gradient, _, result: aten.tanh_backward(gradient, result),
 }
 """The slope at a value, times the gradient by the result."""
-
-
-def check_positive(name: str, sizes: Sequence[int]) -> None:
-    """Raise unless every size is a positive integer."""
-    if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
-        raise ValueError(f"Expected `{name}` to hold positive integers, got {sizes}.")
 
 
 def activation_layer(name: str) -> nn.Module:
@@ -238,8 +233,9 @@ def mlp(
     Raises:
         ValueError: If a size is not positive or the activation is unknown.
     """
-    check_positive("hidden_features", hidden_features)
-    check_positive("out_features", [out_features])
+    if hidden_features:
+        check_widths("hidden_features", hidden_features)
+    check_integer("out_features", out_features)
     layers: list[nn.Module] = []
     for width in hidden_features:
         layers += [linear(in_features, width, spectral_norm=spectral_norm)]

@@ -22,10 +22,10 @@ from torch.utils.checkpoint import checkpoint
 from mine_lightning.critics.layers import (
     PairLinear,
     activation_function,
-    check_positive,
     mlp,
     spectral_normalize,
 )
+from mine_lightning.support.arguments import check_integer, check_widths
 from mine_lightning.support.config import Configurable
 
 __all__ = ["BilinearCritic", "ConcatCritic", "Critic", "SeparableCritic", "score_pairs"]
@@ -98,11 +98,9 @@ class ConcatCritic(Critic):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
-        if len(hidden_features) == 0:
-            raise ValueError("Expected `hidden_features` to hold at least one width, got none.")
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(f"Expected `chunk_size` to be at least 1, got {chunk_size}.")
-        check_positive("hidden_features", hidden_features)
+        check_widths("hidden_features", hidden_features)
+        if chunk_size is not None:
+            check_integer("chunk_size", chunk_size)
         first, *rest = hidden_features
         self.spectral_norm, self.chunk_size = spectral_norm, chunk_size
         self.widest = max(hidden_features)

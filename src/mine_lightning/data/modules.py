@@ -28,6 +28,7 @@ from mine_lightning.data.loading.placement import (
 from mine_lightning.data.loading.stacks import stacking_of
 from mine_lightning.data.samplers import Derangement, MarginalSampler, Partners
 from mine_lightning.data.transforms import Standardize, Transform, TransformLike, as_transform
+from mine_lightning.support.arguments import check_integer, check_share
 from mine_lightning.support.keywords import Unpack, check_keywords
 
 __all__ = [
@@ -108,9 +109,9 @@ class PairDataModule(LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        check_positive("batch_size", batch_size, least=2)
-        check_positive("eval_partners", eval_partners)
-        check_positive("eval_batch_size", eval_batch_size)
+        check_integer("batch_size", batch_size, least=2)
+        check_integer("eval_partners", eval_partners)
+        check_integer("eval_batch_size", eval_batch_size)
         check_share("val_fraction", val_fraction)
         check_share("test_fraction", test_fraction)
         if val_fraction + test_fraction >= 1:
@@ -280,9 +281,9 @@ class SyntheticDataModule(PairDataModule):
         check_keywords(SyntheticDataModule.__init__, kwargs)
         super().__init__(**kwargs)
         if rows is not None:
-            check_positive("rows", rows)
-        check_positive("batches_per_epoch", batches_per_epoch)
-        check_positive("eval_rows", eval_rows, least=2)
+            check_integer("rows", rows)
+        check_integer("batches_per_epoch", batches_per_epoch)
+        check_integer("eval_rows", eval_rows, least=2)
         self.distribution, self.rows = distribution, rows
         self.batches_per_epoch, self.eval_rows = batches_per_epoch, eval_rows
 
@@ -356,11 +357,6 @@ def _transformed(name: str, rows: Tensor, train: Tensor, transform: Transform | 
     return transformed
 
 
-def check_positive(name: str, value: int, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"Expected `{name}` to be an integer of at least {least}, got {value!r}.")
-
-
 def check_sizes(sizes: dict[str, int], batch_size: int) -> None:
     """Raise if the training rows fill no minibatch, or another split has fewer than two rows."""
     for name, size in sizes.items():
@@ -370,8 +366,3 @@ def check_sizes(sizes: dict[str, int], batch_size: int) -> None:
                 f"Expected at least {least} rows for the {name} split, got {size} of the "
                 f"{sum(sizes.values())} rows: give more rows or a smaller `batch_size`."
             )
-
-
-def check_share(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise ValueError(f"Expected `{name}` to be in (0, 1), got {value}.")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.config import Configurable
 
 __all__ = ["CyclicShift", "Derangement", "IndependentDraw", "MarginalSampler", "Partners"]
@@ -123,8 +124,7 @@ class CyclicShift(MarginalSampler):
     """
 
     def __init__(self, shift: int = 1) -> None:
-        if shift < 1:
-            raise ValueError(f"Expected `shift` to be at least 1, got {shift}.")
+        check_integer("shift", shift)
         self.shift = shift
 
     def partners(self, rows: Tensor, pool: int, generator: torch.Generator | None = None) -> Tensor:
@@ -172,8 +172,7 @@ class Partners(MarginalSampler):
     """
 
     def __init__(self, count: int = 8) -> None:
-        if count < 1:
-            raise ValueError(f"Expected `count` to be at least 1, got {count}.")
+        check_integer("count", count)
         self.count = count
         self.least_rows = count + 1
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mine_lightning.data.checks import Missing, Pairs, check_pairs
-from mine_lightning.data.modules import check_positive
 from mine_lightning.data.transforms import Transform, TransformLike, as_transform
 from mine_lightning.estimate.arguments import TrainerArguments
 from mine_lightning.estimate.crossfit import CrossFitEstimator, FoldCritics
@@ -27,6 +26,7 @@ from mine_lightning.estimate.diagnostics import Evidence, diagnose, duplicated_r
 from mine_lightning.estimate.folds import CrossFitDataModule, Levels
 from mine_lightning.estimate.readings import Readings, read
 from mine_lightning.estimate.results import MutualInformationEstimate
+from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.config import as_plain
 from mine_lightning.support.keywords import Unpack, check_keywords
 
@@ -110,9 +110,9 @@ def estimate_mutual_information(
     """
     start = time.perf_counter()
     check_keywords(estimate_mutual_information, trainer_kwargs)
-    check_positive("seed", seed, least=0)
+    check_integer("seed", seed, least=0)
     if max_epochs is not None:
-        check_positive("max_epochs", max_epochs)
+        check_integer("max_epochs", max_epochs)
     pairs = check_pairs(as_labels(x), as_labels(z), missing)
     swapped = Levels.of(pairs.x) is not None and Levels.of(pairs.z) is None
     sides = [

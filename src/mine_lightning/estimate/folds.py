@@ -16,11 +16,11 @@ from mine_lightning.critics.gaussian import canonical_pairs, gaussian_log_ratio
 from mine_lightning.data.loading.loaders import Batch, EpochLoader, spawn_generator
 from mine_lightning.data.loading.placement import Prefetcher, prefetched, training_device
 from mine_lightning.data.loading.stacks import Stops, stacking_of
-from mine_lightning.data.modules import check_positive, check_share
 from mine_lightning.data.samplers import Derangement, Partners
 from mine_lightning.data.transforms import Standardize, Transform
 from mine_lightning.estimate.directions import CommonDirections
 from mine_lightning.estimate.features import Features
+from mine_lightning.support.arguments import check_integer, check_share
 
 __all__ = ["CrossFitDataModule", "FoldView", "Folds", "Levels", "padded", "split_folds"]
 
@@ -241,9 +241,9 @@ class CrossFitDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_positive("folds", folds, least=2)
-        check_positive("batch_size", batch_size, least=2)
-        check_positive("val_partners", val_partners)
+        check_integer("folds", folds, least=2)
+        check_integer("batch_size", batch_size, least=2)
+        check_integer("val_partners", val_partners)
         check_share("val_fraction", val_fraction)
         self.x, self.z, self.seed, self.val_partners = x, z, seed, val_partners
         self.folds = split_folds(len(x), folds, val_fraction, spawn_generator(seed, 1))

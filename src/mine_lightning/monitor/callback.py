@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from mine_lightning.monitor.isolation import evaluating, isolated
-from mine_lightning.monitor.learner import Estimate, MutualInformationLearner, check_at_least
+from mine_lightning.monitor.learner import Estimate, MutualInformationLearner
 from mine_lightning.monitor.taps import (
     Calls,
     Recorder,
@@ -22,6 +22,7 @@ from mine_lightning.monitor.taps import (
     parse_tap,
 )
 from mine_lightning.objectives import Objective
+from mine_lightning.support.arguments import check_integer
 
 __all__ = ["MutualInformationMonitor"]
 
@@ -97,8 +98,8 @@ class MutualInformationMonitor(Callback):
         patience: int = 100,
         seed: int = 0,
     ) -> None:
-        check_at_least("every_n_steps", every_n_steps, 1)
-        check_at_least("patience", patience, 1)
+        check_integer("every_n_steps", every_n_steps)
+        check_integer("patience", patience)
         if calls not in ("first", "last", "all"):
             raise ValueError(f"Expected `calls` to be 'first', 'last' or 'all', got {calls!r}.")
         self.name, self.calls = name, calls

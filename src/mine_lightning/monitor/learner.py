@@ -18,6 +18,7 @@ from mine_lightning.monitor.network import Batch, Network, Shape
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.objectives.base import check_objective
 from mine_lightning.objectives.pooling import Pooled
+from mine_lightning.support.arguments import check_integer, check_positive
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.finite import any_bad, weights
 
@@ -90,11 +91,9 @@ class MutualInformationLearner:
             ("window", window, 1),
             ("replay", replay, 0),
         ):
-            check_at_least(name, value, least)
-        if gradient_clip_val is not None and not gradient_clip_val > 0:
-            raise ValueError(
-                f"Expected `gradient_clip_val` to be positive, got {gradient_clip_val}."
-            )
+            check_integer(name, value, least)
+        if gradient_clip_val is not None:
+            check_positive("gradient_clip_val", gradient_clip_val)
         if objective is not None:
             check_objective(objective)
         self.critic, self.objective = critic, objective
@@ -257,12 +256,6 @@ class MutualInformationLearner:
         if not self._warned:
             warnings.warn(message, stacklevel=2)
         self._warned = True
-
-
-def check_at_least(name: str, value: int, least: int) -> None:
-    """Raise unless an argument is an integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"Expected `{name}` to be an integer of at least {least}, got {value}.")
 
 
 def default_critic(x_shape: Shape, z_shape: Shape) -> Critic:

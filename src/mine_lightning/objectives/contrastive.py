@@ -14,6 +14,7 @@ from mine_lightning.objectives.scores import (
     log_mean_exp,
     log_sum_without,
 )
+from mine_lightning.support.arguments import check_positive
 
 __all__ = ["AnchoredInfoNCE", "InfoNCE", "InterpolatedBound"]
 
@@ -63,8 +64,7 @@ class InfoNCE(Objective):
         symmetric: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"Expected `temperature` to be positive, got {temperature}.")
+        check_positive("temperature", temperature)
         self.include_positive, self.symmetric = include_positive, symmetric
         self.kind = "lower bound" if include_positive else "neither"
         self.initial_temperature = temperature

@@ -12,6 +12,7 @@ from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.metrics import LogPartition, MutualInformation
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.objectives.scores import split_candidates, split_pairs
+from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.distributed import Processes
 from mine_lightning.training.backprop import Backprop
 from mine_lightning.training.estimator import check_log_ratio, unpack
@@ -70,8 +71,7 @@ class MutualInformationEnsemble(StackedTraining):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(members, bool) or not isinstance(members, int) or members < 2:
-            raise ValueError(f"Expected `members` to be at least 2, got {members!r}.")
+        check_integer("members", members, least=2)
         critic = ConcatCritic() if critic is None else critic
         objective = MINE() if objective is None else objective
         self.members, self.all_pairs = members, all_pairs

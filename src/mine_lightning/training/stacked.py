@@ -19,6 +19,7 @@ from mine_lightning.callbacks.threads import FewThreads
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.scores import split_candidates
+from mine_lightning.support.arguments import check_integer, check_positive
 from mine_lightning.support.config import Configurable, as_plain
 from mine_lightning.support.distributed import Processes
 from mine_lightning.training.backprop import Backprop
@@ -65,14 +66,10 @@ class StackedTraining(LightningModule):
             raise ValueError(
                 f"Expected `on_nonfinite` to be 'raise' or 'skip', got {on_nonfinite!r}."
             )
-        if gradient_clip_val is not None and not gradient_clip_val > 0:
-            raise ValueError(
-                f"Expected `gradient_clip_val` to be positive, got {gradient_clip_val}."
-            )
-        if minibatches_per_step is not None and minibatches_per_step < 1:
-            raise ValueError(
-                f"Expected `minibatches_per_step` to be at least 1, got {minibatches_per_step}."
-            )
+        if gradient_clip_val is not None:
+            check_positive("gradient_clip_val", gradient_clip_val)
+        if minibatches_per_step is not None:
+            check_integer("minibatches_per_step", minibatches_per_step)
         if compile not in ("auto", True, False):
             raise ValueError(f'Expected `compile` to be "auto", True or False, got {compile!r}.')
         self.automatic_optimization = False

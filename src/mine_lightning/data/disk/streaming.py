@@ -27,10 +27,10 @@ from mine_lightning.data.modules import (
     SPLITS,
     BatchArguments,
     PairDataModule,
-    check_positive,
     check_sizes,
 )
 from mine_lightning.data.transforms import Standardize, Transform
+from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.keywords import Unpack, check_keywords
 
 __all__ = ["StreamingDataModule"]
@@ -101,9 +101,9 @@ class StreamingDataModule(PairDataModule):
     ) -> None:
         check_keywords(StreamingDataModule.__init__, kwargs)
         super().__init__(val_fraction=val_fraction, test_fraction=test_fraction, **kwargs)
-        check_positive("buffer_mb", buffer_mb)
+        check_integer("buffer_mb", buffer_mb)
         if scan_rows is not None:
-            check_positive("scan_rows", scan_rows, least=2)
+            check_integer("scan_rows", scan_rows, least=2)
         self.source = open_source(path, x, z, z_path)
         self.buffer_mb, self.scan_rows, self._true_mi = buffer_mb, scan_rows, true_mi
         self.x_columns, self.z_columns = self.source.x_columns, self.source.z_columns

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mine_lightning.data.distributions.warps import NormalToMixture, Warp
+from mine_lightning.support.arguments import check_integer, check_positive
 from mine_lightning.support.config import Configurable
 
 __all__ = [
@@ -54,7 +55,7 @@ class Distribution(Configurable):
         Raises:
             ValueError: If ``rows`` is not positive.
         """
-        check_count("rows", rows)
+        check_integer("rows", rows)
         x, z = self._sample(rows, generator)
         return x.float(), z.float()
 
@@ -112,7 +113,7 @@ class GaussianPairs(Distribution):
     def __init__(
         self, dim: int = 1, correlation: float | None = None, target: float | None = None
     ) -> None:
-        check_count("dim", dim)
+        check_integer("dim", dim)
         if (correlation is None) == (target is None):
             raise ValueError(
                 f"Expected exactly one of `correlation` and `target`, got {correlation} and "
@@ -302,16 +303,6 @@ class Independent(Distribution):
 
 def standard_normal(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:
     return torch.randn(rows, columns, generator=generator, dtype=torch.float64)
-
-
-def check_count(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"Expected `{name}` to be an integer of at least 1, got {value!r}.")
-
-
-def check_positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"Expected `{name}` to be positive and finite, got {value}.")
 
 
 def check_correlation(value: float | None) -> float:

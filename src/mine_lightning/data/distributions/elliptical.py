@@ -9,10 +9,9 @@ from torch import Tensor
 from mine_lightning.data.distributions.base import (
     Distribution,
     check_correlation,
-    check_count,
-    check_positive,
     standard_normal,
 )
+from mine_lightning.support.arguments import check_integer, check_positive
 
 __all__ = ["DenseNormal", "MultivariateNormal", "MultivariateStudent", "SparseNormal"]
 
@@ -75,7 +74,7 @@ class MultivariateNormal(Elliptical):
 
     def __init__(self, covariance: list[list[float]], x_dim: int) -> None:
         matrix = check_covariance("covariance", covariance)
-        check_count("x_dim", x_dim)
+        check_integer("x_dim", x_dim)
         if x_dim >= len(matrix):
             raise ValueError(f"Expected `x_dim` to be in [1, {len(matrix) - 1}], got {x_dim}.")
         super().__init__(matrix, x_dim)
@@ -232,8 +231,8 @@ class MultivariateStudent(Elliptical):
 
 
 def identity(x_dim: int, z_dim: int) -> Tensor:
-    check_count("x_dim", x_dim)
-    check_count("z_dim", z_dim)
+    check_integer("x_dim", x_dim)
+    check_integer("z_dim", z_dim)
     return torch.eye(x_dim + z_dim, dtype=torch.float64)
 
 
