@@ -45,6 +45,7 @@ from .estimate.conditional import (
 from .estimate.matrix import MutualInformationMatrix as MutualInformationMatrix
 from .estimate.matrix import mutual_information_matrix as mutual_information_matrix
 from .estimate.results import MutualInformationEstimate as MutualInformationEstimate
+from .estimate.transfer import estimate_transfer_entropy as estimate_transfer_entropy
 from .metrics import EffectiveSampleSize as EffectiveSampleSize
 from .metrics import FInformation as FInformation
 from .metrics import LogPartition as LogPartition

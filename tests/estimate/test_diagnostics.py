@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mine_lightning.estimate.diagnostics import Evidence, diagnose, repeated_values
+from mine_lightning.estimate.diagnostics import Evidence, diagnose
+from mine_lightning.estimate.sample import Sample, duplicated_rows, repeated_values
 
 ROWS = 1000
 GENERATOR = torch.Generator().manual_seed(0)
 CALM = Evidence(
     nats=0.5,
-    standard_error=0.05,
+    errors=(0.05, 0.05),
     held_out=0.48,
     in_sample=0.52,
     joint=0.5 + 0.5 * torch.randn(ROWS, generator=GENERATOR),
@@ -21,7 +22,7 @@ CALM = Evidence(
     epochs=20,
     best_epoch=torch.tensor([10, 12, 9, 11, 10]),
     stopped=True,
-    repeated={},
+    sample=Sample(columns=2),
 )
 OUTLIER = torch.zeros(ROWS)
 OUTLIER[0] = 100.0
@@ -34,7 +35,11 @@ CASES = {
     },
     "clipped": {"joint": CALM.joint + 3},
     "heavy_tails": {"terms": OUTLIER},
-    "repeated_values": {"repeated": {"rain": 0.4}},
+    "repeated_values": {"sample": Sample(2, repeated={"rain": 0.4})},
+    "duplicated_rows": {"sample": Sample(2, duplicated=0.2)},
+    "few_rows": {"sample": Sample(101)},
+    "functional": {"sample": Sample(2, functional=True)},
+    "serial_dependence": {"sample": Sample(2, serial=3.0)},
     "contains_zero": {"nats": 0.05},
 }
 
@@ -62,3 +67,32 @@ def test_repeated_values_are_found_in_columns_of_many_values_only() -> None:
     found = repeated_values(rows, ["smooth", "labels", "rain"])
     assert list(found) == ["rain"]
     assert found["rain"] == pytest.approx((rain < 0.3).float().mean().item())
+
+
+def amounts(rows: int, *, together: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return two columns of which half is 0, in the same rows or not, and the rest is normal."""
+    values = torch.randn(2, rows, generator=GENERATOR)
+    dry = torch.rand(2, rows, generator=GENERATOR) < 0.5
+    return values[0].masked_fill(dry[0], 0), values[1].masked_fill(dry[0 if together else 1], 0)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_zeros_that_meet_are_no_copies(together: bool) -> None:
+    assert duplicated_rows(*amounts(1000, together=together)) == 0
+
+
+def test_rounded_values_that_meet_are_no_copies() -> None:
+    x, noise = torch.randn(2, 20_000, generator=GENERATOR)
+    assert duplicated_rows((x * 100).round(), ((0.9 * x + 0.4 * noise) * 100).round()) < 0.05
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+def test_copies_are_counted_among_zeros_too(copies: int) -> None:
+    x, z = (side.repeat(copies) for side in amounts(1000, together=False))
+    expected = (1 - 0.25) * (1 - 1 / copies)  # all but the rows of two zeros
+    assert duplicated_rows(x, z) == pytest.approx(expected, abs=0.03)
+
+
+def test_what_was_not_found_is_not_denied() -> None:
+    flags = diagnose(replace(CALM, nats=0.05))
+    assert flags["contains_zero"].endswith("no dependence was found by these critics.")

@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy.stats import false_discovery_control, kstest
 
-from mine_lightning.estimate.permutation import benjamini_hochberg, p_value, rings
+from mine_lightning.estimate.permutation import benjamini_hochberg, p_value, ring_size, rings
 
 
 @pytest.mark.parametrize(("rows", "most"), [(2, 20), (20, 20), (30, 20), (203, 20), (7, 2)])
 def test_every_row_meets_the_others_of_its_ring_once(rows: int, most: int) -> None:
-    found = rings(rows, most, torch.Generator().manual_seed(0))
+    found = rings(rows, ring_size(rows, most), torch.Generator().manual_seed(0))
     assert found.partners.shape[1] <= most
     assert len(found.members.unique()) == found.members.numel() > rows - len(found.members) - 1
     for ring in found.members:
@@ -23,7 +23,7 @@ def test_every_row_meets_the_others_of_its_ring_once(rows: int, most: int) -> No
 
 def test_the_sums_are_those_of_turned_rings() -> None:
     generator = torch.Generator().manual_seed(0)
-    found = rings(12, 3, generator)
+    found = rings(12, 4, generator)
     x, z = torch.randn(2, 12, generator=generator)
     scores = x.unsqueeze(1) * torch.cat([z.unsqueeze(1), z[found.partners]], dim=1)
     for turn in range(4):
@@ -38,7 +38,7 @@ def pairing(seed: int, correlation: float = 0.0) -> float:
     for _ in range(2):
         x, noise = torch.randn(2, 60, generator=generator)
         z = correlation * x + math.sqrt(1 - correlation**2) * noise
-        found = rings(60, 19, generator)
+        found = rings(60, 20, generator)
         scores = x.unsqueeze(1) * torch.cat([z.unsqueeze(1), z[found.partners]], dim=1)
         sums.append(found.sums(scores))
     return p_value(sums, seed, draws=199)

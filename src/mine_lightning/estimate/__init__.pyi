@@ -6,3 +6,4 @@ from .conditional import (
 from .matrix import MutualInformationMatrix as MutualInformationMatrix
 from .matrix import mutual_information_matrix as mutual_information_matrix
 from .results import MutualInformationEstimate as MutualInformationEstimate
+from .transfer import estimate_transfer_entropy as estimate_transfer_entropy

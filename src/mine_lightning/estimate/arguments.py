@@ -13,8 +13,9 @@ from lightning.pytorch.strategies import Strategy
 
 from mine_lightning.data.checks import Missing
 from mine_lightning.data.transforms import TransformLike
+from mine_lightning.estimate.splits import Splitter
 
-__all__ = ["EstimateArguments", "TrainerArguments"]
+__all__ = ["EstimateArguments", "PairArguments", "TrainerArguments"]
 
 
 class TrainerArguments(TypedDict, total=False):
@@ -62,10 +63,11 @@ class TrainerArguments(TypedDict, total=False):
     model_registry: str | None
 
 
-class EstimateArguments(TrainerArguments, total=False):
-    """Keyword arguments of :func:`~mine_lightning.estimate_mutual_information`."""
+class PairArguments(TrainerArguments, total=False):
+    """Those of :func:`~mine_lightning.estimate_mutual_information` that serve many pairs."""
 
-    folds: int
+    folds: int | Splitter
+    blocks: int | None
     seed: int
     missing: Missing
     x_transform: TransformLike | None
@@ -73,3 +75,9 @@ class EstimateArguments(TrainerArguments, total=False):
     max_epochs: int | None
     progress_bar: bool
     trainer: Trainer | None
+
+
+class EstimateArguments(PairArguments, total=False):
+    """Keyword arguments of :func:`~mine_lightning.estimate_mutual_information`."""
+
+    groups: Any

@@ -22,10 +22,15 @@ from mine_lightning.data.checks import Missing, Pairs, check_pairs
 from mine_lightning.data.transforms import Transform, TransformLike, as_transform
 from mine_lightning.estimate.arguments import TrainerArguments
 from mine_lightning.estimate.crossfit import CrossFitEstimator, FoldCritics
-from mine_lightning.estimate.diagnostics import Evidence, diagnose, duplicated_rows, repeated_values
+from mine_lightning.estimate.dependence import design_effect, row_groups
+from mine_lightning.estimate.diagnostics import Evidence, diagnose
 from mine_lightning.estimate.folds import CrossFitDataModule, Levels
+from mine_lightning.estimate.permutation import p_value
 from mine_lightning.estimate.readings import Readings, read
 from mine_lightning.estimate.results import MutualInformationEstimate
+from mine_lightning.estimate.sample import Sample
+from mine_lightning.estimate.splits import Splitter
+from mine_lightning.estimate.uncertainty import Errors, standard_errors
 from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.config import as_plain
 from mine_lightning.support.keywords import Unpack, check_keywords
@@ -41,7 +46,9 @@ def estimate_mutual_information(
     x: Any,
     z: Any,
     *,
-    folds: int = 5,
+    folds: int | Splitter = 5,
+    groups: Any = None,
+    blocks: int | None = None,
     seed: int = 0,
     missing: Missing = "raise",
     x_transform: TransformLike | None = None,
@@ -79,7 +86,12 @@ def estimate_mutual_information(
             columns and one-dimensional integer arrays of at most 20 values are labels; images are
             flattened.
         z: Likewise.
-        folds: Number of folds.
+        folds: Number of folds, or a splitter of scikit-learn that holds every row out once.
+        groups: The group of each row, shape ``(N,)``, where rows of a group depend on each other,
+            such as those of one patient: a group is held out as a whole, and the standard error
+            takes its rows together.
+        blocks: Length of blocks of neighbouring rows that are such groups, for rows in time; longer
+            than rows resemble each other.
         seed: Seed of the folds, the critics' weights, the order and the partners.
         missing: What to do with rows that have missing or infinite values: "raise" an error, or
             "drop" them and say in a warning how many they were.
@@ -120,8 +132,15 @@ def estimate_mutual_information(
         (pairs.z, as_transform("z_transform", z_transform)),
     ]
     (a, a_transform), (b, b_transform) = reversed(sides) if swapped else sides
+    given = row_groups(groups, blocks, len(x))
     data = CrossFitDataModule(
-        a, b, folds=folds, x_transform=a_transform, z_transform=b_transform, seed=seed
+        a,
+        b,
+        folds=folds,
+        x_transform=a_transform,
+        z_transform=b_transform,
+        seed=seed,
+        groups=None if given is None else given[pairs.kept],
     )
     if trainer is not None and (trainer_kwargs or max_epochs is not None):
         raise ValueError("Expected either `trainer` or arguments for one, got both.")
@@ -133,7 +152,7 @@ def estimate_mutual_information(
                 max_epochs = 3 * usual
             trainer = quiet_trainer(max_epochs, progress_bar, **trainer_kwargs)
         check_launcher(trainer)
-        model = CrossFitEstimator(folds=folds, seed=seed, usual_epochs=usual)
+        model = CrossFitEstimator(folds=len(data.folds.held), seed=seed, usual_epochs=usual)
         trainer.fit(model, datamodule=data)
     model.to(trainer.strategy.root_device)
     result = _result(pairs, len(x), data, model, swapped)
@@ -214,9 +233,15 @@ def _result(
 ) -> MutualInformationEstimate:
     readings = read(model, data)
     order = torch.cat(data.folds.held)
+    groups = None if data.groups is None else data.groups[order]
+    sample = Sample.of(pairs, data.groups, readings.discrete)
+    gap = readings.in_sample - readings.held_out
+    errors = standard_errors(readings.terms, gap, readings.nats, groups, sample.functional)
+    effect = design_effect(readings.terms, groups)
     return MutualInformationEstimate(
         nats=readings.nats,
-        standard_error=readings.standard_error,
+        standard_error=errors.both,
+        errors=errors,
         held_out=readings.held_out,
         in_sample=readings.in_sample,
         lower_bound=readings.lower_bound,
@@ -227,7 +252,8 @@ def _result(
         folds=len(data.folds.held),
         learning_curve=torch.stack(model.learning_curve).double().numpy(),
         validation_loss=torch.stack(model.validation_losses).double().numpy(),
-        diagnostics=diagnose(_evidence(pairs, model, readings)),
+        p_value=p_value(readings.held.turned, data.seed, design_effect=effect),
+        diagnostics=diagnose(_evidence(sample, model, readings, errors)),
         seed=data.seed,
         seconds=0.0,
         settings={**_settings(data, model, swapped), **_columns(pairs)},
@@ -237,16 +263,12 @@ def _result(
     )
 
 
-def _evidence(pairs: Pairs, model: CrossFitEstimator, readings: Readings) -> Evidence:
-    sides = {"x": (pairs.x, pairs.x_columns), "z": (pairs.z, pairs.z_columns)}
-    repeated = {
-        f"{column} of {side}": share
-        for side, (rows, columns) in sides.items()
-        for column, share in repeated_values(rows, columns).items()
-    }
+def _evidence(
+    sample: Sample, model: CrossFitEstimator, readings: Readings, errors: Errors
+) -> Evidence:
     return Evidence(
         nats=readings.nats,
-        standard_error=readings.standard_error,
+        errors=errors,
         held_out=readings.held_out,
         in_sample=readings.in_sample,
         joint=torch.cat(readings.held.joint),
@@ -256,8 +278,7 @@ def _evidence(pairs: Pairs, model: CrossFitEstimator, readings: Readings) -> Evi
         epochs=len(model.learning_curve) - 1,
         best_epoch=model.best_epoch.cpu(),
         stopped=model.finished,
-        repeated=repeated,
-        duplicated=duplicated_rows(pairs.x, pairs.z),
+        sample=sample,
     )
 
 

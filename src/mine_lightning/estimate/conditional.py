@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from mine_lightning.data.checks import check_paired, check_pairs, count_rows
 from mine_lightning.estimate.arguments import EstimateArguments
 from mine_lightning.estimate.call import as_labels, estimate_mutual_information
+from mine_lightning.estimate.dependence import row_groups
 from mine_lightning.estimate.figures import drawing
 from mine_lightning.estimate.quantity import Quantity
-from mine_lightning.estimate.readings import standard_error
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.estimate.storage import Arrays, read_errors, read_result, write_result
+from mine_lightning.estimate.uncertainty import Errors, standard_errors
 from mine_lightning.support.keywords import Unpack, check_keywords
 
 __all__ = ["ConditionalEstimate", "estimate_conditional_mutual_information"]
@@ -175,14 +176,21 @@ def estimate_conditional_mutual_information(
     second = check_pairs(_take(x, first.kept), first.x, missing)
     y = first.z[second.kept].flatten(1)
     yz = torch.cat([y, second.z.flatten(1)], dim=1)
+    together = row_groups(kwargs.pop("groups", None), kwargs.pop("blocks", None), len(x))
+    if together is not None:
+        together = together[first.kept][second.kept]
+    kwargs["groups"] = together
     both = estimate_mutual_information(second.x, yz, **kwargs)
     alone = estimate_mutual_information(second.x, y, **kwargs)
     terms = both.terms - alone.terms
     gap = both.in_sample - both.held_out - alone.in_sample + alone.held_out
     nats = both.nats - alone.nats
+    difference = standard_errors(torch.from_numpy(terms), gap, nats, together)
+    errors = _known(difference, both, alone)
     return ConditionalEstimate(
         nats=nats,
-        standard_error=standard_error(torch.from_numpy(terms), gap, nats),
+        standard_error=errors.both,
+        errors=errors,
         both=both,
         given=alone,
         diagnostics=_diagnostics(both, alone),
@@ -197,6 +205,14 @@ def _take(values: Any, rows: torch.Tensor) -> Any:
     if isinstance(values, (pd.Series, pd.DataFrame)):
         return values.iloc[rows.numpy()]
     return (values if isinstance(values, torch.Tensor) else np.asarray(values))[rows]
+
+
+def _known(
+    errors: Errors, both: MutualInformationEstimate, given: MutualInformationEstimate
+) -> Errors:
+    """Take the ends that an infinite end of either term makes infinite."""
+    below = math.inf if math.isinf(given.interval()[1]) else errors.below
+    return Errors(below, math.inf if math.isinf(both.interval()[1]) else errors.above)
 
 
 def _diagnostics(

@@ -3,22 +3,21 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from mine_lightning.estimate.sample import Sample
 from mine_lightning.objectives import DonskerVaradhan
 
 __all__ = [
     "LEAST_PAIRS",
     "Evidence",
     "diagnose",
-    "duplicated_rows",
     "effective_sample_size",
-    "repeated_values",
 ]
 
 LEAST_PAIRS = 100  # effective pairs, from which on the Donsker-Varadhan bound is trusted
+LEAST_ROWS, ROWS_A_COLUMN = 100, 10
+SERIAL = 1.5
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Evidence:
 
     Attributes:
         nats: The estimate.
-        standard_error: Its standard error.
+        errors: Its standard errors below and above.
         held_out: The estimate on rows that the critics had not seen.
         in_sample: The estimate on rows that they were trained on.
         joint: Held-out scores of pairs drawn together, shape ``(N,)``.
@@ -37,12 +36,11 @@ class Evidence:
         epochs: Number of epochs trained.
         best_epoch: Best epoch of each fold, shape ``(E,)``.
         stopped: Whether training ended because no fold improved any more.
-        repeated: Columns with repeated values and the share of rows of the commonest one.
-        duplicated: Share of rows that repeat an earlier one though neither side has few values.
+        sample: What the rows show before any training.
     """
 
     nats: float
-    standard_error: float
+    errors: tuple[float, float]
     held_out: float
     in_sample: float
     joint: Tensor
@@ -52,8 +50,7 @@ class Evidence:
     epochs: int
     best_epoch: Tensor
     stopped: bool
-    repeated: dict[str, float]
-    duplicated: float = 0.0
+    sample: Sample
 
 
 def diagnose(evidence: Evidence) -> dict[str, str]:
@@ -66,7 +63,11 @@ def diagnose(evidence: Evidence) -> dict[str, str]:
     * ``clipped``: half of the rows score beyond the tilt, where the read-out is not corrected.
     * ``heavy_tails``: 1 % of the rows carry over half of the variance.
     * ``repeated_values``: a column with many values repeats one of them.
-    * ``duplicated_rows``: 5 % of the rows or more repeat another one.
+    * ``duplicated_rows``: 5 % of the rows or more repeat another one, and not because values do.
+    * ``few_rows``: fewer than 100 rows, or than ten for each column.
+    * ``functional``: one variable follows from the other up to rounding.
+    * ``serial_dependence``: neighbouring rows resemble each other on both sides, and the variance
+      of a mean is half as large again as that of independent rows, or more.
     * ``contains_zero``: the 95 % interval contains 0.
     """
     flags = {flag.__name__[1:]: flag(evidence) for flag in FLAGS}
@@ -139,9 +140,9 @@ def _heavy_tails(e: Evidence) -> str | None:
 
 
 def _repeated_values(e: Evidence) -> str | None:
-    if not e.repeated:
+    if not e.sample.repeated:
         return None
-    found = ", ".join(f"{name} ({share:.0%} of rows)" for name, share in e.repeated.items())
+    found = ", ".join(f"{name} ({share:.0%} of rows)" for name, share in e.sample.repeated.items())
     return (
         f"Columns with many values repeat one of them: {found}. Where atoms of both sides fall "
         "together the mutual information of the continuous part may be infinite."
@@ -149,19 +150,48 @@ def _repeated_values(e: Evidence) -> str | None:
 
 
 def _duplicated_rows(e: Evidence) -> str | None:
-    if e.duplicated < 0.05:
+    if e.sample.duplicated < 0.05:
         return None
     return (
-        f"{e.duplicated:.0%} of the rows repeat an earlier one: critics are scored on rows that "
-        "they were trained on, and the value is too high. Leave the copies out."
+        f"{e.sample.duplicated:.0%} of the rows repeat an earlier one: critics are scored on rows "
+        "that they were trained on, and the value is too high. Leave the copies out."
     )
 
 
 def _contains_zero(e: Evidence) -> str | None:
-    half = 1.96 * e.standard_error
-    if not e.nats - half <= 0 <= e.nats + half:
+    below, above = e.errors
+    if not e.nats - 1.96 * below <= 0 <= e.nats + 1.96 * above:
         return None
-    return "The 95 % interval contains 0: the data do not show dependence."
+    return "The 95 % interval contains 0: no dependence was found by these critics."
+
+
+def _few_rows(e: Evidence) -> str | None:
+    rows = len(e.joint)
+    if rows >= max(LEAST_ROWS, ROWS_A_COLUMN * e.sample.columns):
+        return None
+    return (
+        f"There are {rows:,} rows for {e.sample.columns:,} columns: dependence in a few of them, "
+        "or of a kind that takes many rows to see, may be missed."
+    )
+
+
+def _functional(e: Evidence) -> str | None:
+    if not e.sample.functional:
+        return None
+    return (
+        "A column of one side follows from the other side without noise: the mutual information "
+        "may be infinite, and any number for it is only a lower bound."
+    )
+
+
+def _serial_dependence(e: Evidence) -> str | None:
+    if e.sample.serial < SERIAL:
+        return None
+    return (
+        "Neighbouring rows resemble each other on both sides. If rows follow each other in time, "
+        "value and interval are too sure: give `blocks`, longer than the resemblance lasts, or "
+        "take differences. If rows are merely sorted, shuffle them first."
+    )
 
 
 FLAGS = (
@@ -173,56 +203,8 @@ FLAGS = (
     _heavy_tails,
     _repeated_values,
     _duplicated_rows,
+    _few_rows,
+    _functional,
+    _serial_dependence,
     _contains_zero,
 )
-
-
-def duplicated_rows(x: Tensor, z: Tensor) -> float:
-    """Return the share of rows that repeat an earlier one, 0 where x or z has few values.
-
-    Args:
-        x: Shape ``(N, ...)``.
-        z: Shape ``(N, ...)``.
-
-    Example:
-        >>> x, z = torch.arange(800.0).view(2, 400)
-        >>> duplicated_rows(torch.cat([x, x]), torch.cat([z, z]))
-        0.5
-    """
-    sides = [rows.flatten(1) if rows.ndim > 1 else rows.unsqueeze(1) for rows in (x, z)]
-    different = [_different(rows) for rows in (*sides, torch.cat(sides, dim=1))]
-    few = min(different[:2]) < max(100, len(x) // 20)
-    return 0.0 if few else 1 - different[2] / len(x)
-
-
-def _different(rows: Tensor) -> int:
-    """Return the number of different rows."""
-    values = np.ascontiguousarray(rows.numpy())
-    return len(np.unique(values.view(np.dtype((np.void, values[0].nbytes)))))
-
-
-def repeated_values(rows: Tensor, columns: list[str], most: int = 5) -> dict[str, float]:
-    """Find columns of many values in which one value stands in 5 % of the rows or more.
-
-    Args:
-        rows: Shape ``(N, ...)``.
-        columns: Name of each column.
-        most: Largest number of columns to name.
-
-    Returns:
-        The share of the commonest value, by column.
-
-    Example:
-        >>> rows = torch.cat([torch.zeros(50), torch.arange(1.0, 51.0)]).unsqueeze(1)
-        >>> repeated_values(rows, ["rain"])
-        {'rain': 0.5}
-    """
-    found: dict[str, float] = {}
-    for name, column in zip(columns, rows.flatten(1).T, strict=True):
-        counts = column.unique(return_counts=True)[1]
-        share = counts.max().item() / len(column)
-        if len(counts) > max(20, len(column) // 10) and share >= 0.05:
-            found[name] = share
-        if len(found) == most:
-            break
-    return found

@@ -20,58 +20,15 @@ from mine_lightning.data.samplers import Derangement, Partners
 from mine_lightning.data.transforms import Standardize, Transform
 from mine_lightning.estimate.directions import CommonDirections
 from mine_lightning.estimate.features import Features
+from mine_lightning.estimate.splits import Splitter, split_folds
 from mine_lightning.support.arguments import check_integer, check_share
 
-__all__ = ["CrossFitDataModule", "FoldView", "Folds", "Levels", "padded", "split_folds"]
+__all__ = ["CrossFitDataModule", "FoldView", "Levels", "padded"]
 
 PAIRS_AT_ONCE = 4096
 MOST_LEVELS = 50
 LEAST_GAIN = 0.3  # of correlation, by oscillations that are shown to the network
 LARGE_SHARE = 0.4  # of ln N, from which on a Gaussian fit counts as large
-
-
-class Folds(NamedTuple):
-    """Row numbers of each fold, from three disjoint sets.
-
-    Attributes:
-        train: Rows that the fold's critic is trained on, shape ``(E, n)``.
-        val: Rows that it is selected on, shape ``(E, n_val)``.
-        held: Rows that it scores, one tensor for each fold: together every row once.
-    """
-
-    train: Tensor
-    val: Tensor
-    held: list[Tensor]
-
-
-def split_folds(rows: int, folds: int, val_fraction: float, generator: torch.Generator) -> Folds:
-    """Assign every row to one of the folds, and split the others into training and validation rows.
-
-    Args:
-        rows: Number N of rows.
-        folds: Number E of folds.
-        val_fraction: Share of the rows outside a fold that its critic is selected on.
-        generator: Source of randomness.
-
-    Raises:
-        ValueError: If there are fewer than ten rows for each fold.
-
-    Example:
-        >>> folds = split_folds(103, 5, 0.125, torch.Generator())
-        >>> folds.train.shape, folds.val.shape, [len(rows) for rows in folds.held]
-        (torch.Size([5, 72]), torch.Size([5, 10]), [21, 21, 21, 20, 20])
-    """
-    if rows < 10 * folds:
-        raise ValueError(f"Expected at least {10 * folds} rows for {folds} folds, got {rows}.")
-    held = list(torch.randperm(rows, generator=generator).tensor_split(folds))
-    least = rows - len(held[0])
-    validation = max(2, int(val_fraction * least))
-    others = []
-    for fold in range(folds):
-        rest = torch.cat(held[:fold] + held[fold + 1 :])
-        others.append(rest[torch.randperm(len(rest), generator=generator)][:least])
-    val, train = torch.stack(others).split([validation, least - validation], dim=1)
-    return Folds(train, val, [rows.sort().values for rows in held])
 
 
 class Levels(NamedTuple):
@@ -80,10 +37,12 @@ class Levels(NamedTuple):
     Attributes:
         rows: The number of a row with each value, shape ``(C,)``.
         log_weights: Log of the share of rows with each value, shape ``(C,)``, float64.
+        numbers: The number of the value of each row, shape ``(N,)``.
     """
 
     rows: Tensor
     log_weights: Tensor
+    numbers: Tensor
 
     @classmethod
     def of(cls, values: Tensor) -> "Levels | None":
@@ -92,7 +51,7 @@ class Levels(NamedTuple):
         if len(counts) > min(MOST_LEVELS, len(values) // 10):
             return None
         rows = torch.zeros_like(counts).scatter_(0, level, torch.arange(len(values)))
-        return cls(rows, (counts / len(values)).double().log())
+        return cls(rows, (counts / len(values)).double().log(), level)
 
 
 class Seen(NamedTuple):
@@ -213,13 +172,14 @@ class CrossFitDataModule(LightningDataModule):
     Args:
         x: Checked rows, shape ``(N, ...)``.
         z: Checked rows, shape ``(N, ...)``.
-        folds: Number E of folds, at least 2.
+        folds: Number E of folds, at least 2, or a splitter of scikit-learn.
         val_fraction: Share of the rows outside a fold that its critic is selected on.
         batch_size: Rows in a minibatch; fewer where an epoch would have fewer than ten.
         val_partners: Partners for each validation row.
         x_transform: Invertible transform of x; :class:`~mine_lightning.RankToNormal` by default.
         z_transform: Invertible transform of z, likewise.
         seed: Seed of the folds, the order and the partners.
+        groups: Number of the group of each row, whose rows stay together, shape ``(N,)``.
 
     Attributes:
         levels: The values of z, if it is discrete.
@@ -232,25 +192,27 @@ class CrossFitDataModule(LightningDataModule):
         self,
         x: Tensor,
         z: Tensor,
-        folds: int = 5,
+        folds: int | Splitter = 5,
         val_fraction: float = 0.125,
         batch_size: int = 512,
         val_partners: int = 5,
         x_transform: Transform | None = None,
         z_transform: Transform | None = None,
         seed: int = 0,
+        groups: Tensor | None = None,
     ) -> None:
         super().__init__()
-        check_integer("folds", folds, least=2)
         check_integer("batch_size", batch_size, least=2)
         check_integer("val_partners", val_partners)
         check_share("val_fraction", val_fraction)
         self.x, self.z, self.seed, self.val_partners = x, z, seed, val_partners
-        self.folds = split_folds(len(x), folds, val_fraction, spawn_generator(seed, 1))
+        self.levels, self.groups = Levels.of(z), groups
+        labels = None if self.levels is None else self.levels.numbers
+        generator = spawn_generator(seed, 1)
+        self.folds = split_folds(len(x), folds, val_fraction, generator, groups, labels)
         rows = self.folds.train.shape[1]
         self.batch_size = min(batch_size, rows, max(64, rows // 10))
         self.x_transform, self.z_transform = x_transform, z_transform
-        self.levels = Levels.of(z)
         self.views: list[FoldView] = []
 
     def setup(self, stage: str | None = None) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mine_lightning.data.tables import select_columns
-from mine_lightning.estimate.arguments import EstimateArguments
+from mine_lightning.estimate.arguments import PairArguments
 from mine_lightning.estimate.call import estimate_mutual_information
 from mine_lightning.estimate.figures import as_image, drawing
 from mine_lightning.estimate.permutation import benjamini_hochberg
@@ -118,7 +118,7 @@ class MutualInformationMatrix:
 def mutual_information_matrix(
     frame: pd.DataFrame,
     groups: Mapping[str, Sequence[str | int]] | None = None,
-    **kwargs: Unpack[EstimateArguments],
+    **kwargs: Unpack[PairArguments],
 ) -> MutualInformationMatrix:
     """Estimate the mutual information of all pairs of columns, or of groups of columns.
 

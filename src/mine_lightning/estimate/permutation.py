@@ -22,12 +22,18 @@ class Rings(NamedTuple):
     Attributes:
         partners: Positions of the partners of each row, those k = 1, ..., K places further on in
             its ring, shape ``(N, K)``.
-        members: Positions of the rows of each ring in order, shape ``(R, K + 1)``. The rest of the
-            rows, fewer than R, are in none; they share partners with the last ring.
+        members: Positions of the rows of each ring in order, shape ``(R, K + 1)``. The rows left
+            over are in none; they share partners with the last ring.
     """
 
     partners: Tensor
     members: Tensor
+
+    @property
+    def pairings(self) -> Tensor:
+        """Positions of each row itself and of its partners, shape ``(N, 1 + K)``."""
+        own = torch.arange(len(self.partners)).unsqueeze(1)
+        return torch.cat([own, self.partners], dim=1)
 
     def sums(self, scores: Tensor) -> Tensor:
         """Sum the scores of each ring after each turn.
@@ -41,20 +47,29 @@ class Rings(NamedTuple):
         return scores[self.members].sum(1)
 
 
-def rings(rows: int, most: int, generator: torch.Generator) -> Rings:
-    """Arrange rows at random in rings of at most ``most`` + 1 rows, with few rows left over.
+def ring_size(rows: int, partners: int) -> int:
+    """Return the size of rings that leave few rows over, with ``partners`` + 1 rows at most.
+
+    Example:
+        >>> ring_size(2000, 20), ring_size(30, 20)
+        (20, 15)
+    """
+    return rows // math.ceil(rows / (partners + 1))
+
+
+def rings(rows: int, size: int, generator: torch.Generator) -> Rings:
+    """Arrange rows at random in rings.
 
     Args:
-        rows: Number N of rows, at least 2.
-        most: Largest number K of partners.
+        rows: Number N of rows, at least ``size``.
+        size: Number K + 1 of rows in a ring, at least 2.
         generator: Source of randomness.
 
     Example:
-        >>> found = rings(7, most=2, generator=torch.Generator().manual_seed(0))
+        >>> found = rings(7, size=3, generator=torch.Generator().manual_seed(0))
         >>> found.members.shape, found.partners.shape
-        (torch.Size([3, 2]), torch.Size([7, 1]))
+        (torch.Size([2, 3]), torch.Size([7, 2]))
     """
-    size = rows // math.ceil(rows / (most + 1))
     order = torch.randperm(rows, generator=generator)
     whole = rows - rows % size
     members = order[:whole].view(-1, size)

@@ -1,25 +1,22 @@
 """Scores of the rows by the critics of a finished fit, and the numbers that follow from them."""
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mine_lightning.critics.ensemble import CriticEnsemble
+from mine_lightning.data.loading.loaders import spawn_generator
 from mine_lightning.estimate.crossfit import CrossFitEstimator
 from mine_lightning.estimate.diagnostics import LEAST_PAIRS, effective_sample_size
-from mine_lightning.estimate.folds import CrossFitDataModule
+from mine_lightning.estimate.folds import CrossFitDataModule, FoldEvaluation
+from mine_lightning.estimate.permutation import ring_size, rings
 from mine_lightning.estimate.readout import corrected_terms, normalized_terms
 from mine_lightning.objectives.functional import donsker_varadhan, infonce
 
-__all__ = ["GAP_SHARE", "FoldScores", "Readings", "read", "score_folds"]
+__all__ = ["FoldScores", "Readings", "read", "score_folds"]
 
 PARTNERS, HELD_PARTNERS = 10, 20
-GAP_SHARE = 0.5  # of the gap: the truth lies between held-out and in-sample value
-MODEL_SHARE = 0.010  # of the value: errors that the critics have in common
-
-LEAST_ERROR, LEAST_ROWS = 0.001, 5  # nats, and rows, too weak or too few to be seen
 
 
 class FoldScores(NamedTuple):
@@ -29,11 +26,14 @@ class FoldScores(NamedTuple):
         joint: Scores of pairs drawn together, shape ``(n,)`` each.
         marginal: Scores of pairs drawn apart, shape ``(n, K)`` each.
         terms: The terms whose mean is the estimate, shape ``(n,)`` each.
+        turned: Sums of the scores of rows paired anew, see
+            :meth:`~mine_lightning.estimate.permutation.Rings.sums`.
     """
 
     joint: list[Tensor]
     marginal: list[Tensor]
     terms: list[Tensor]
+    turned: list[Tensor]
 
     @property
     def per_fold(self) -> Tensor:
@@ -54,22 +54,38 @@ def score_folds(
         model: The fitted model.
         data: Its data.
         critics: Which of its states to take.
-        rows: Row numbers for each fold, of which there may be one more or less.
-        partners: Partners for each row.
+        rows: Row numbers for each fold.
+        partners: Largest number of partners for each row.
     """
-    lengths, levels = [len(part) for part in rows], data.levels
-    longest = max(lengths)
-    together = torch.stack([torch.cat([part, part[: longest - len(part)]]) for part in rows])
-    if levels is None:
-        loader = data.evaluation(together, min(partners, min(lengths) - 1), seed=4)
-    else:
-        loader = data.all_levels(together, levels)
+    generator = spawn_generator(data.seed, 4)
+    size = ring_size(min(map(len, rows)), partners)
+    found = [rings(len(part), size, generator) for part in rows]
+    loader = _loader(data, rows, [ring.partners for ring in found])
     scores = [scores.double().cpu() for scores in model.score_all(loader, critics)]
-    joint, marginal = ([s[:n] for s, n in zip(side, lengths, strict=True)] for side in scores)
-    both = zip(joint, marginal, strict=True)
-    if levels is None:
-        return FoldScores(joint, marginal, [corrected_terms(*s, model.tilt) for s in both])
-    return FoldScores(joint, marginal, [normalized_terms(*s, levels.log_weights) for s in both])
+    joint, marginal = ([s[: len(r)] for s, r in zip(side, rows, strict=True)] for side in scores)
+    both = list(zip(joint, marginal, strict=True))
+    if data.levels is None:
+        terms = [corrected_terms(*pair, model.tilt) for pair in both]
+        paired = [torch.cat([own.unsqueeze(1), apart], dim=1) for own, apart in both]
+    else:
+        terms = [normalized_terms(*pair, data.levels.log_weights) for pair in both]
+        paired = [
+            apart.gather(1, data.levels.numbers[part][ring.pairings])
+            for apart, part, ring in zip(marginal, rows, found, strict=True)
+        ]
+    turned = [ring.sums(table) for ring, table in zip(found, paired, strict=True)]
+    return FoldScores(joint, marginal, terms, turned)
+
+
+def _loader(data: CrossFitDataModule, rows: list[Tensor], partners: list[Tensor]) -> FoldEvaluation:
+    """Return a loader of rows, repeated where a fold has fewer, with partners or all levels."""
+    longest = max(map(len, rows))
+    places = [torch.arange(longest) % len(part) for part in rows]
+    together = torch.stack([part[place] for part, place in zip(rows, places, strict=True)])
+    if data.levels is not None:
+        return data.all_levels(together, data.levels)
+    each = zip(rows, partners, places, strict=True)
+    return FoldEvaluation(data, together, torch.stack([r[p[place]] for r, p, place in each]))
 
 
 class Readings(NamedTuple):
@@ -106,10 +122,6 @@ class Readings(NamedTuple):
         return torch.cat(self.held.terms)
 
     @property
-    def standard_error(self) -> float:
-        return standard_error(self.terms, self.in_sample - self.held_out, self.nats)
-
-    @property
     def log_ratios(self) -> Tensor:
         """Pointwise mutual information of the rows, fold after fold, shape ``(N,)``."""
         return torch.cat(self.best.terms if self.discrete else self.best.joint)
@@ -123,22 +135,6 @@ class Readings(NamedTuple):
         if effective_sample_size(scores[1]) >= LEAST_PAIRS:
             bounds.append(donsker_varadhan(*scores).item())
         return max(bounds)
-
-
-def standard_error(terms: Tensor, gap: float, nats: float) -> float:
-    """Combine sampling error, the critics' variance, their bias and what they cannot see.
-
-    The variance shows in the gap, the bias is taken as a share of the value, and dependence that is
-    too weak for the validation rows to confirm is missed without a trace.
-
-    Args:
-        terms: Terms whose mean is the held-out estimate, shape ``(N,)``.
-        gap: In-sample less held-out estimate.
-        nats: The estimate.
-    """
-    sampling = terms.var().item() / len(terms)
-    unseen = LEAST_ERROR + LEAST_ROWS / len(terms)
-    return math.sqrt(sampling + (GAP_SHARE * gap) ** 2 + (MODEL_SHARE * nats) ** 2 + unseen**2)
 
 
 def read(model: CrossFitEstimator, data: CrossFitDataModule) -> Readings:
