@@ -133,7 +133,7 @@ def _autocorrelations(rows: Tensor) -> NDArray[np.float64]:
     columns = _standardized(values[:, chosen])
     spectrum = np.fft.rfft(columns, 2 ** math.ceil(math.log2(2 * len(columns))), axis=0)
     lagged = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[: max(2, len(columns) // 4)]
-    return lagged / lagged[0]
+    return lagged / np.where(lagged[0] > 0, lagged[0], 1)
 
 
 def _standardized(columns: NDArray[np.float64]) -> NDArray[np.float64]:
