@@ -7,15 +7,10 @@ from lightning.pytorch import Trainer, seed_everything
 
 from mine_lightning import GaussianDataModule, MutualInformationEstimator, StreamingDataModule
 from mine_lightning.data import modules
-from mine_lightning.data.loading import placement
+from mine_lightning.data.loading import prefetch
 from mine_lightning.data.loading.loaders import TrainingLoader
-from mine_lightning.data.loading.placement import (
-    Prefetcher,
-    fits,
-    placed,
-    prefetched,
-    training_device,
-)
+from mine_lightning.data.loading.placement import fits, placed, training_device
+from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.samplers import Derangement
 
 CPU, META, CUDA = map(torch.device, ("cpu", "meta", "cuda"))
@@ -101,7 +96,7 @@ def test_rows_that_fit_are_moved_once(monkeypatch):
     monkeypatch.setattr(modules, "training_device", lambda trainer: CUDA)
     monkeypatch.setattr(modules, "fits", lambda values, device: values <= 1200)
     monkeypatch.setattr(modules, "placed", lambda rows, device: moves.append(len(rows)) or rows)
-    monkeypatch.setattr(placement, "placed", lambda rows, device: rows)
+    monkeypatch.setattr(prefetch, "placed", lambda rows, device: rows)
     data = GaussianDataModule(1, 0.5, rows=1000, batch_size=32)
     data.setup()
     loader, validation = data.train_dataloader(), data.val_dataloader()

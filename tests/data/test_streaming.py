@@ -17,7 +17,7 @@ from mine_lightning.data import IndependentDraw, StreamingDataModule, TensorData
 from mine_lightning.data.disk import streaming as streaming_module
 from mine_lightning.data.disk.files import open_source
 from mine_lightning.data.disk.windows import StreamLoader, evenly
-from mine_lightning.data.loading.placement import Prefetcher
+from mine_lightning.data.loading.prefetch import Prefetcher
 from mine_lightning.data.transforms import Identity
 
 ROWS = 3000

@@ -184,7 +184,8 @@ class ObjectiveEnsemble(nn.Module):
         """Return the members; the next call brings the same objects up to date."""
         for name, stacked in _state(self.objective).items():
             for member, own in zip(self._alone, stacked.detach(), strict=True):
-                _get(member, name).data = own
+                is_weight = isinstance(stacked, nn.Parameter)
+                _set(member, name, nn.Parameter(own, requires_grad=False) if is_weight else own)
         return self._alone
 
     def _call(self, state: dict[str, Tensor], joint: Tensor, marginal: Tensor) -> Tensor:

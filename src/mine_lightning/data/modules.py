@@ -18,13 +18,8 @@ from mine_lightning.data.loading.loaders import (
     TrainingLoader,
     spawn_generator,
 )
-from mine_lightning.data.loading.placement import (
-    Prefetcher,
-    fits,
-    placed,
-    prefetched,
-    training_device,
-)
+from mine_lightning.data.loading.placement import fits, placed, training_device
+from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.loading.stacks import stacking_of
 from mine_lightning.data.samplers import Derangement, MarginalSampler, Partners
 from mine_lightning.data.transforms import Standardize, Transform, TransformLike, as_transform

@@ -16,6 +16,7 @@ from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.critics.gaussian import gaussian_log_ratio
 from mine_lightning.critics.layers import PairLinear
 from mine_lightning.critics.networks import ConcatCritic
+from mine_lightning.data.loading.placement import beside
 from mine_lightning.estimate.folds import FoldView, padded
 from mine_lightning.estimate.readout import corrected_terms
 from mine_lightning.objectives import Objective
@@ -117,7 +118,8 @@ class CrossFitEstimator(LightningModule):
         if not any(map(is_lazy, self.parameters())):
             return
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.score(data.batch(data.folds.val[:, :2], data.folds.val[:, :2, None]))
+        rows = data.folds.val[:, :2]
+        self.score(beside(data.batch(rows, rows.unsqueeze(2)), self.critics))
         start_at_zero(self.critics, self.seed)
         for name in ("averaged", "best", "late"):
             self.add_module(name, copy.deepcopy(self.critics).requires_grad_(False))

@@ -14,7 +14,8 @@ from typing_extensions import Self
 
 from mine_lightning.critics.gaussian import canonical_pairs, gaussian_log_ratio
 from mine_lightning.data.loading.loaders import Batch, EpochLoader, spawn_generator
-from mine_lightning.data.loading.placement import Prefetcher, prefetched, training_device
+from mine_lightning.data.loading.placement import training_device
+from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.loading.stacks import Stops, stacking_of
 from mine_lightning.data.samplers import Derangement, Partners
 from mine_lightning.data.transforms import Standardize, Transform

@@ -128,7 +128,7 @@ class Statistic(Configurable, nn.Module):
             ValueError: If a shape is another one.
             FloatingPointError: If the estimate is not finite.
         """
-        return self.pooled_estimate([(joint, marginal)])
+        return self.check_finite(self.pooled_estimate([(joint, marginal)]))
 
     def pooled_estimate(self, batches: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Compute the estimate from the scores of several batches, pooled and not averaged.
@@ -139,14 +139,13 @@ class Statistic(Configurable, nn.Module):
 
         Returns:
             The estimate in nats, shape ``()``, in the scores' precision (float32 for half
-            precision).
+            precision). It is not checked, which would wait for the device: see
+            :meth:`check_finite`.
 
         Raises:
             ValueError: If a shape is another one.
-            FloatingPointError: If the estimate is not finite.
         """
-        estimate = self.read(self._pool_all(batches))
-        return self.check_finite(narrow(estimate, batches[0][0].dtype))
+        return narrow(self.read(self._pool_all(batches)), batches[0][0].dtype)
 
     def _pool_all(self, batches: Sequence[tuple[Tensor, Tensor]]) -> Pooled:
         """Sum up all batches; those of one shape in a single pass."""

@@ -1,14 +1,15 @@
 """Numbers that are not finite: finding them, and going back to before they came."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
 
 from mine_lightning.support.distributed import Processes
 
-__all__ = ["Snapshot", "any_bad", "weights"]
+__all__ = ["Snapshot", "any_bad", "bad", "read", "weights"]
 
 SMALL = 2**16  # values, which take no longer to copy than to call a kernel for
 
@@ -49,24 +50,36 @@ def weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 def any_bad(tensors: Iterable[Tensor], processes: Processes) -> bool:
     """Whether a floating point value is not finite on any process; waits for the device."""
-    bad = torch.tensor(float(not all_finite(tensors)), device=processes.device)
-    processes.sum_([bad])
-    return bool(bad)
+    return bool(bad(tensors, processes))
 
 
 @torch.no_grad()
-def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether all floating point values are finite; small tensors are looked at together."""
+def bad(tensors: Iterable[Tensor], processes: Processes) -> Tensor:
+    """Return the number of processes with a floating point value that is not finite, shape ``()``.
+
+    Small tensors are looked at together. Where all tensors lie on one device, nothing waits for it.
+    """
     places: dict[torch.device, list[Tensor]] = {}
     for tensor in tensors:
         if tensor.is_floating_point() and tensor.numel() > 0:
             places.setdefault(tensor.device, []).append(tensor)
-    return all(_finite(part) for part in places.values())
+    accelerators_first = sorted(places, key=lambda device: device.type == "cpu")
+    flags = [_bad(places[device]) for device in accelerators_first] or [torch.zeros(())]
+    flag = flags[0] + sum(other.item() for other in flags[1:])
+    flag = flag if processes.device is None else flag.to(processes.device)
+    processes.sum_([flag])
+    return flag
 
 
-def _finite(tensors: list[Tensor]) -> bool:
+def read(values: Sequence[Tensor]) -> list[float]:
+    """Return tensors of shape ``()`` on one device as numbers, which waits for the device once."""
+    dtype = reduce(torch.promote_types, (value.dtype for value in values))
+    return torch.stack([value.to(dtype) for value in values]).tolist()
+
+
+def _bad(tensors: list[Tensor]) -> Tensor:
     small = [tensor.flatten() for tensor in tensors if tensor.numel() < SMALL]
     large = [tensor for tensor in tensors if tensor.numel() >= SMALL]
     together = [torch.cat(small)] if small else []
     norms = torch._foreach_norm([*together, *large], math.inf)
-    return bool(torch.stack(norms).isfinite().all())
+    return (~torch.stack(norms).isfinite().all()).float()

@@ -10,11 +10,12 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from mine_lightning.support.distributed import Processes
-from mine_lightning.support.finite import Snapshot, any_bad, weights
+from mine_lightning.support.finite import Snapshot, any_bad, bad, weights
 
-__all__ = ["Guard", "OnNonfinite", "Step", "at_step", "gather_steps"]
+__all__ = ["Attempt", "Guard", "OnNonfinite", "Step", "TakeSteps", "at_step", "gather_steps"]
 
 OnNonfinite = Literal["raise", "skip"]
+TakeSteps = Callable[[Sequence[Any]], Sequence[tuple[Tensor, Any]]]
 
 
 class Step(NamedTuple):
@@ -22,6 +23,20 @@ class Step(NamedTuple):
 
     loss: Tensor
     scores: tuple[Tensor, Tensor]
+
+
+class Attempt(NamedTuple):
+    """Steps that were taken, and how to take them back.
+
+    Attributes:
+        steps: Their losses and scores.
+        bad: Above 0 if something in them is not finite, shape ``()``, not read yet.
+        undo: Puts everything back as it was before.
+    """
+
+    steps: list[Step]
+    bad: Tensor
+    undo: Callable[[], None]
 
 
 def gather_steps(steps: Sequence[Step], processes: Processes) -> list[Step]:
@@ -38,9 +53,9 @@ class Guard:
     """Take stacks of optimizer steps, and take back what is not finite.
 
     Finite have to be the loss and the scores of each minibatch and, afterwards, the parameters and
-    the optimizer's state. That is looked at once for a stack, which waits for the device once. If
-    something is not finite, the stack is taken back and repeated minibatch by minibatch: the good
-    ones count, a bad one changes no parameter, buffer or optimizer state.
+    the optimizer's state. :meth:`attempt` leaves the answer on the device, so that one reading for
+    a stack is enough. If something is not finite, the stack is taken back and repeated minibatch by
+    minibatch: the good ones count, a bad one changes no parameter, buffer or optimizer state.
 
     Args:
         module: The module with one optimizer, whose ``parts()`` are its critic and its objective.
@@ -54,13 +69,8 @@ class Guard:
         self.module, self.on_nonfinite = module, on_nonfinite
         self.skipped = 0
 
-    def take(
-        self,
-        batches: Sequence[Any],
-        step: Callable[[Sequence[Any]], Sequence[tuple[Tensor, Any]]],
-        processes: Processes,
-    ) -> list[Step]:
-        """Take one optimizer step for each minibatch.
+    def attempt(self, batches: Sequence[Any], step: TakeSteps, processes: Processes) -> Attempt:
+        """Take one optimizer step for each minibatch, without waiting for the device.
 
         On several processes this is a collective call.
 
@@ -68,23 +78,33 @@ class Guard:
             batches: The minibatches.
             step: Takes the steps of minibatches; returns their losses and scores.
             processes: Those that have to agree on what is finite.
+        """
+        before, progress = self._snapshot(), step_progress(self.module).state_dict()
+        steps = [Step(*taken) for taken in step(batches)]
 
-        Returns:
-            The losses and scores of the steps that were taken.
+        def undo() -> None:
+            before.restore()
+            step_progress(self.module).load_state_dict(progress)
+
+        return Attempt(steps, self._bad(steps, processes), undo)
+
+    def one_by_one(
+        self, batches: Sequence[Any], step: TakeSteps, processes: Processes
+    ) -> list[Step]:
+        """Take the steps that can be taken; the arguments are those of :meth:`attempt`.
 
         Raises:
             FloatingPointError: If a number is not finite and ``on_nonfinite`` is "raise".
         """
-        before, progress = self._snapshot(), step_progress(self.module).state_dict()
-        steps = [Step(*taken) for taken in step(batches)]
-        if not self._bad(steps, processes):
+        return [kept for batch in batches for kept in self._alone(batch, step, processes)]
+
+    def _alone(self, batch: Any, step: TakeSteps, processes: Processes) -> list[Step]:
+        steps, bad, undo = self.attempt([batch], step, processes)
+        if not bool(bad):
             return steps
-        before.restore()
-        step_progress(self.module).load_state_dict(progress)
-        if len(batches) > 1:
-            return [kept for batch in batches for kept in self.take([batch], step, processes)]
+        undo()
         if self.on_nonfinite == "raise":
-            raise FloatingPointError(self._cause(batches[0], steps[0], processes))
+            raise FloatingPointError(self._cause(batch, steps[0], processes))
         count_step(self.module)
         self.skipped += 1
         return []
@@ -98,12 +118,11 @@ class Guard:
         wrapped: Any = self.module.optimizers()
         return wrapped.optimizer
 
-    def _bad(self, steps: list[Step], processes: Processes) -> bool:
-        """Whether something is not finite on any process."""
+    def _bad(self, steps: list[Step], processes: Processes) -> Tensor:
         losses, scores = zip(*steps, strict=True)
         joint, marginal = zip(*scores, strict=True)
         numbers = torch.stack(losses), torch.cat(joint), *marginal
-        return any_bad([*numbers, *weights(self._optimizer)], processes)
+        return bad([*numbers, *weights(self._optimizer)], processes)
 
     def _cause(self, batch: dict[str, Any], step: Step, processes: Processes) -> str:
         """Say what is not finite and why that may be."""

@@ -1,6 +1,5 @@
 """Training in stacks of minibatches: several optimizer steps in one ``training_step``."""
 
-import math
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -16,12 +15,14 @@ from typing_extensions import Self
 from mine_lightning.callbacks.checkpoints import read_as_checkpoint
 from mine_lightning.callbacks.dashboard import Dashboard
 from mine_lightning.callbacks.threads import FewThreads
+from mine_lightning.data.loading.placement import beside
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.scores import split_candidates
 from mine_lightning.support.arguments import check_integer, check_positive
 from mine_lightning.support.config import Configurable, as_plain
 from mine_lightning.support.distributed import Processes
+from mine_lightning.support.finite import read
 from mine_lightning.training.backprop import Backprop
 from mine_lightning.training.compilation import Compile, choose_step
 from mine_lightning.training.guard import Guard, OnNonfinite, Step, at_step, gather_steps
@@ -191,7 +192,7 @@ class StackedTraining(LightningModule):
             )
         batch = next(iter(data.train_dataloader()))
         with torch.no_grad():
-            self.scores(batch[0] if isinstance(batch, list) else batch)
+            self.scores(beside(batch[0] if isinstance(batch, list) else batch, self))
 
     def configure_callbacks(self) -> list[Callback]:
         trainer: Any = self.trainer
@@ -223,38 +224,69 @@ class StackedTraining(LightningModule):
 
     def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
         """Take one optimizer step for each of the minibatches handed over."""
-        assert self._step is not None
         batches = batch if isinstance(batch, list) else [batch]
         before = self.global_step
         if self.trainer.max_steps >= 0:
             batches = batches[: self.trainer.max_steps - before]
-        steps = self.guard.take(batches, self._step, self.processes(even=True))
+        logged = self._logged_after(before, len(batches))
+        *written, latest = self._take(batches, [*logged, len(batches)])
         self._step_scheduler()
-        self.log_dict(self._values(steps), prog_bar=True, logger=False)
-        trainer: Any = self.trainer
-        every = trainer.log_every_n_steps or math.inf
-        for step in range(before + 1, before + 1 + len(batches)):
-            if step % every == 0:
-                self._log_at(step, self._values(steps[: step - before]))
+        shown = {name: torch.tensor(value) for name, value in latest.items()}  # on the host
+        self.log_dict(shown, prog_bar=True, logger=False)
+        for step, values in zip(logged, written, strict=True):
+            for logger in self.loggers:
+                logger.log_metrics(values, before + step)
 
-    @torch.no_grad()
-    def _values(self, steps: Sequence[Step]) -> dict[str, Tensor]:
-        """Return what is logged, the same on every process."""
-        values: dict[str, Tensor] = {}
-        if steps:
-            if self.shared is None:
-                steps = gather_steps(steps, self.processes(even=True))
-            losses, scores = zip(*steps, strict=True)
-            with at_step(self):
-                values = self.values(torch.stack(losses), scores)
-        if self.guard.on_nonfinite == "skip":
-            values["train/skipped"] = torch.tensor(float(self.guard.skipped))
+    def _logged_after(self, before: int, steps: int) -> list[int]:
+        """Return after how many of the steps to come loggers are told."""
+        trainer: Any = self.trainer
+        every = trainer.log_every_n_steps
+        if not every or not self.loggers:
+            return []
+        return [step for step in range(1, 1 + steps) if (before + step) % every == 0]
+
+    def _take(self, batches: Sequence[Batch], ends: Sequence[int]) -> list[dict[str, float]]:
+        """Take the steps; return what is logged after so many of them, all read at once."""
+        assert self._step is not None
+        arguments = batches, self._step, self.processes(even=True)
+        attempt = self.guard.attempt(*arguments)
+        bad, values = self._read(attempt.bad, attempt.steps, ends)
+        if bad:
+            attempt.undo()
+            steps = self.guard.one_by_one(*arguments)
+            _, values = self._read(torch.zeros_like(attempt.bad), steps, ends)
+        self._check(values)
         return values
 
-    def _log_at(self, step: int, values: dict[str, Tensor]) -> None:
-        plain = {name: value.item() for name, value in values.items()}
-        for logger in self.loggers:
-            logger.log_metrics(plain, step)
+    @torch.no_grad()
+    def _read(
+        self, bad: Tensor, steps: Sequence[Step], ends: Sequence[int]
+    ) -> tuple[bool, list[dict[str, float]]]:
+        """Read off the device whether the steps are bad, and what is logged of the first ones."""
+        points = [self._values(steps[:end]) for end in ends]
+        flag, *numbers = read([bad, *(value for point in points for value in point.values())])
+        left = iter(numbers)
+        return flag > 0, [{name: next(left) for name in point} for point in points]
+
+    def _values(self, steps: Sequence[Step]) -> dict[str, Tensor]:
+        """Return what is logged, the same on every process."""
+        if not steps:
+            return {}
+        if self.shared is None:
+            steps = gather_steps(steps, self.processes(even=True))
+        losses, scores = zip(*steps, strict=True)
+        return self.values(torch.stack(losses), scores)
+
+    def _check(self, points: Sequence[dict[str, float]]) -> None:
+        """Raise if a number to log is not finite; count the minibatches skipped."""
+        _, objective = self.parts()
+        for values in points:
+            for name, value in values.items():
+                with at_step(self):
+                    kind = "loss" if name == "train/loss" else "estimate"
+                    objective.check_finite(torch.tensor(value), kind)
+            if self.guard.on_nonfinite == "skip":
+                values["train/skipped"] = float(self.guard.skipped)
 
     def _step_scheduler(self) -> None:
         """Step the scheduler with the epoch's last minibatch, before any checkpoint of it."""

@@ -228,7 +228,7 @@ class StreamLoader(EpochLoader):
             if first < len(rows):
                 generator = spawn_generator(self.seed, *seeds, number)
                 partners = self.marginal.partners_of_shuffled(rows, len(x), generator)
-                rows, partners = rows.to(x.device), partners.to(x.device)
+                rows, partners = placed(rows, x.device), placed(partners, x.device)
                 gathered = zip(*map(gather, (x, z, z), (rows, rows, partners)), strict=True)
                 for pair_x, pair_z, apart in islice(gathered, first, None):
                     yield {"joint": (pair_x, pair_z), "marginal": apart}
@@ -278,6 +278,5 @@ class StreamEvaluation:
     def _chunks(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Iterator[Batch]:
         partners = Partners(min(self.partners, len(x) - 1)).fix(len(x), generator)
         for rows in torch.arange(len(x)).split(self.batch_size):
-            apart = partners(rows).to(x.device)
-            rows = rows.to(x.device)
+            apart, rows = placed(partners(rows), x.device), placed(rows, x.device)
             yield {"joint": (gather(x, rows), gather(z, rows)), "marginal": gather(z, apart)}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mine_lightning.data.distributions.base import Distribution
+from mine_lightning.data.loading.placement import placed
 from mine_lightning.data.loading.stacks import Batch, Stack, Stops, stack_count, stack_ends
 from mine_lightning.data.samplers import MarginalSampler
 
@@ -156,7 +157,7 @@ class TrainingLoader(EpochLoader):
         generator = spawn_generator(self.seed, epoch, 1 + self.rank)
         for rows in mine.view(-1, self.batch_size).split(self._block()):
             partners = self.marginal.partners_of_shuffled(rows, len(self.x), generator)
-            rows, partners = rows.to(self.device), partners.to(self.device)
+            rows, partners = placed(rows, self.device), placed(partners, self.device)
             sides = gather(self.x, rows), gather(self.z, rows), gather(self.z, partners)
             for x, z, apart in zip(*sides, strict=True):
                 yield {"joint": (x, z), "marginal": apart}

@@ -6,17 +6,14 @@ numbers are always drawn on the CPU, so that the order of the rows is the same o
 Lightning, which leaves alone what is already in its place, has nothing to move.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.apply_func import apply_to_collection
 from lightning.pytorch import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
-from mine_lightning.data.loading.loaders import EpochLoader
-
-__all__ = ["Prefetcher", "fits", "placed", "prefetched", "training_device"]
+__all__ = ["beside", "fits", "placed", "training_device"]
 
 
 def training_device(trainer: Trainer | None) -> torch.device:
@@ -37,49 +34,10 @@ def placed(rows: Tensor, device: torch.device) -> Tensor:
     return rows.to(device, non_blocking=True)
 
 
-class Prefetcher:
-    """A loader whose batches arrive on the device, the next one already on its way.
+def beside(batch: Any, module: nn.Module) -> Any:
+    """Return a batch with its tensors where the module's weights lie.
 
-    The state is that of the loader after the batch last yielded, so a resumed run loses none.
-
-    Args:
-        loader: Yields batches on the CPU.
-        device: Where they are to lie.
+    That is not where ``module.device`` says before Lightning has moved the module, as in ``setup``.
     """
-
-    def __init__(self, loader: EpochLoader, device: torch.device) -> None:
-        self.loader, self.device = loader, device
-        self.batches = loader.batches
-        self._state = loader.state_dict()
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    @property
-    def sampler(self) -> EpochLoader:
-        """Where Lightning looks for ``set_epoch``."""
-        return self.loader
-
-    def __iter__(self) -> Iterator[Any]:
-        batches = ((self._move(batch), self.loader.state_dict()) for batch in self.loader)
-        following = next(batches, None)
-        while following is not None:
-            batch, state = following
-            following = next(batches, None)
-            self._state = state
-            yield batch
-
-    def _move(self, batch: Any) -> Any:
-        return apply_to_collection(batch, Tensor, placed, self.device)
-
-    def state_dict(self) -> dict[str, int]:
-        return self._state
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.loader.load_state_dict(state)
-        self._state = state
-
-
-def prefetched(loader: EpochLoader, device: torch.device) -> EpochLoader | Prefetcher:
-    """Return a loader of the same batches on the device: itself, if they are made there."""
-    return loader if loader.device == device else Prefetcher(loader, device)
+    device = next(module.parameters()).device
+    return apply_to_collection(batch, Tensor, lambda rows: rows.to(device))

@@ -1,0 +1,144 @@
+"""Every public entry on a device that is not the CPU, and what the host waits for there."""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+
+from devices import NAME, needs_a_device, on_the_device, reads
+from mine_lightning import (
+    ConcatCritic,
+    GaussianDataModule,
+    MutualInformationEnsemble,
+    MutualInformationEstimator,
+    StreamingDataModule,
+)
+from mine_lightning.data import modules
+from mine_lightning.data.disk import streaming
+
+pytestmark = [
+    needs_a_device,
+    pytest.mark.filterwarnings("ignore:No audio backend|.*inference_mode.*"),
+]
+QUIET: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+
+
+def let(fit: bool, monkeypatch) -> None:
+    """Let the rows fit on the device, or not."""
+    for room in (modules, streaming):
+        monkeypatch.setattr(room, "fits", lambda values, device: fit)
+
+
+def gaussian() -> GaussianDataModule:
+    return GaussianDataModule(dim=2, correlation=0.6, rows=2000, batch_size=64, seed=0)
+
+
+def fresh() -> GaussianDataModule:
+    return GaussianDataModule(2, 0.6, rows=None, batches_per_epoch=20, eval_rows=200, seed=0)
+
+
+def streamed(folder) -> StreamingDataModule:
+    np.save(folder / "rows.npy", np.random.default_rng(0).normal(size=(2000, 3)).astype("f4"))
+    return StreamingDataModule(folder / "rows.npy", [0, 1], [2], batch_size=64, seed=0)
+
+
+DATA: dict[str, Callable[[Any], Any]] = {
+    "fixed rows": lambda folder: gaussian(),
+    "fresh rows": lambda folder: fresh(),
+    "streamed rows": streamed,
+}
+MODELS: dict[str, Callable[[], Any]] = {
+    "one critic": MutualInformationEstimator,
+    "all pairs": lambda: MutualInformationEstimator(all_pairs=True),
+    "clipped": lambda: MutualInformationEstimator(gradient_clip_val=1.0),
+    "spectral": lambda: MutualInformationEstimator(ConcatCritic(spectral_norm=True)),
+    "five critics": lambda: MutualInformationEnsemble(members=5, seed=0),
+}
+
+CASES = [
+    *((model, "fixed rows", True) for model in MODELS),
+    ("one critic", "fixed rows", False),
+    ("five critics", "fixed rows", False),
+    ("one critic", "fresh rows", False),
+    ("one critic", "streamed rows", True),
+    ("one critic", "streamed rows", False),
+]
+
+
+def fit(model: Any, data: Any, device: str, **options: Any) -> tuple[Trainer, Counter[str]]:
+    """Train on a device; return what the host waited for there."""
+    where = on_the_device() if device == NAME else {"accelerator": "cpu"}
+    trainer = Trainer(**{**QUIET, **where, "max_epochs": 2, **options})
+    with reads() as waited:
+        trainer.fit(model, data)
+    return trainer, waited
+
+
+@pytest.mark.parametrize(("model", "data", "fits"), CASES)
+def test_training_on_a_device_is_training_on_the_cpu(
+    model, data, fits, monkeypatch, tmp_path
+) -> None:
+    let(fits, monkeypatch)
+    results = []
+    for device in (NAME, "cpu"):
+        seed_everything(0, verbose=False)
+        module, rows = MODELS[model](), DATA[data](tmp_path)
+        trainer, _ = fit(module, rows, device)
+        (tested,) = trainer.test(module, rows, verbose=False)
+        (validated,) = trainer.validate(module, rows, verbose=False)
+        pointwise = torch.cat([part.cpu() for part in trainer.predict(module, rows)])
+        results.append([*validated.values(), *tested.values(), *pointwise[:50].tolist()])
+    assert results[0] == pytest.approx(results[1], abs=1e-4)
+
+
+class Watch(Callback):
+    """Count what the host waits for between the first step of an epoch and the end of the last."""
+
+    def __init__(self) -> None:
+        self.waited: Counter[str] = Counter()
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        if args[-1] == 0:
+            self.block = reads()
+            self.seen = self.block.__enter__()
+
+    def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+        if trainer.is_last_batch:
+            self.block.__exit__(None, None, None)
+            self.waited += self.seen
+
+
+@pytest.mark.parametrize("logging", [False, True])
+@pytest.mark.parametrize(("model", "data", "fits"), CASES)
+def test_the_host_waits_once_for_a_stack_of_steps(
+    model, data, fits, logging, monkeypatch, tmp_path
+) -> None:
+    let(fits, monkeypatch)
+    watch = Watch()
+    options = {"logger": True, "log_every_n_steps": 1, "default_root_dir": tmp_path}
+    module, rows = MODELS[model](), DATA[data](tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer, _ = fit(
+            module,
+            rows,
+            NAME,
+            callbacks=[watch],
+            limit_val_batches=0,
+            **(options if logging else {}),
+        )
+    stacks = 2 * trainer.num_training_batches
+    assert trainer.global_step >= 10 * stacks
+    assert {operation.split(":")[0]: n for operation, n in watch.waited.items()} == {
+        "tolist in finite.py": stacks
+    }
