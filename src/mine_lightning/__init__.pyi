@@ -82,4 +82,5 @@ from .objectives.gradients import clip_to_host as clip_to_host
 from .training.estimator import MutualInformationEstimator as MutualInformationEstimator
 from .training.members import MutualInformationEnsemble as MutualInformationEnsemble
 
+__all__: list[str]
 __version__: str

@@ -1,6 +1,6 @@
 """``python -m mine_lightning``."""
 
-from mine_lightning.cli.lightning import main
+from mine_lightning.cli import main
 
 if __name__ == "__main__":
     main()

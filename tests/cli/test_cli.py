@@ -1,7 +1,9 @@
 """The command line, run as a person runs it."""
 
+import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,8 @@ import pytest
 import torch
 import yaml
 
-from mine_lightning.cli.lightning import main
+from mine_lightning.cli import main
+from mine_lightning.cli.report import notes
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -49,7 +52,8 @@ def test_every_shipped_config_opens_with_the_command_that_runs_it(config: Path) 
 
 def test_fit_ends_with_a_readable_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     fit(ROOT / "configs/gaussian.yaml", tmp_path, "--seed_everything=7")
-    lines = capsys.readouterr().out.strip().splitlines()[-7:]
+    printed = capsys.readouterr().out.strip().splitlines()
+    lines = [line for line in printed if not line.startswith("note: ")][-7:]
     names = [line.split("  ")[0] for line in lines]
     assert names == [
         "estimate (test rows)", "standard error", "truth", "error", "seed", "logs", "curves"
@@ -179,12 +183,29 @@ def test_printed_configs_run_again(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data.init_args.path=nowhere.csv"], "no such file"),
+        (["--data.init_args.path=nowhere.csv"], "'nowhere.csv': no such file."),
         (["--data.init_args.x=[alcool]"], "alcohol"),
         (["--data.init_args.x=[hue]"], "hue"),
         (["--data.init_args.batch_size=170"], "Expected at least 170 rows for the train split"),
-        (["--model.init_args.objective.init_args.ma_rate=1.5"], r"Expected `ma_rate`.*got 1\.5"),
+        (
+            ["--data.batch_size=many"],
+            "Expected `batch_size` of mine_lightning.TableDataModule to be int, got 'many'.",
+        ),
+        (["--model.objective.ma_rate=1.5"], "Expected `ma_rate` to be in (0, 1], got 1.5."),
+        (
+            ["--model.objective.ma_rat=0.5"],
+            "Expected an argument of mine_lightning.MINE, got `ma_rat`. Did you mean `ma_rate`?",
+        ),
+        (["--model.objective=MNE"], "got `MNE`. Did you mean `MINE`?"),
+        (
+            ["--trainer.callbacks+=MutualInformationMonitor"],
+            "Expected `x`, `z` of mine_lightning.MutualInformationMonitor, got no value.",
+        ),
+        (["--trainer.callbacks+=Monitor"], "There are: `MutualInformationMonitor`."),
+        (["--trainer.max_epochs=three"], "Expected `--trainer.max_epochs` to be int, got"),
+        (["--trainer.max_epoks=3"], "Did you mean `--trainer.max_epochs`"),
         (["--output=file.csv"], "Expected `output` only with `predict`"),
+        (["more"], "Expected options after the arguments, got 'more'."),
     ],
 )
 def test_a_mistake_gives_one_line_and_a_failing_status(
@@ -194,21 +215,129 @@ def test_a_mistake_gives_one_line_and_a_failing_status(
         fit(ROOT / "configs/table.yaml", tmp_path, *arguments)
     text = stop.value.code if isinstance(stop.value.code, str) else capsys.readouterr().err
     assert stop.value.code not in (0, None)
-    assert "Traceback" not in text
-    assert pd.Series([text]).str.contains(message)[0], text
+    assert text.startswith("mine-lightning: error: ")
+    assert "\n" not in text.strip()
+    assert message in text
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_random_weights_are_refused_and_the_newest_checkpoint_is_named(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = [f"--trainer.logger.init_args.save_dir={tmp_path}/lightning_logs"]
+    with pytest.raises(SystemExit, match=r"weights are random, got none\. There is none in"):
+        main([command, "--config=table", *where])
+    for age, name in enumerate(["new", "old"]):
+        path = tmp_path / "lightning_logs" / name / "checkpoints" / "last.ckpt"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (1e9 - age, 1e9 - age))
+    with pytest.raises(SystemExit, match=r"The newest is .*/new/checkpoints/last\.ckpt\."):
+        main([command, "--config=table", *where])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"The newest is .*/new/checkpoints/last\.ckpt\."):
+        main([command])
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_configurations_are_found_by_name_and_beside_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["fit", *QUICK])
+    config = yaml.safe_load(Path("lightning_logs/version_0/config.yaml").read_text())
+    assert config["data"]["class_path"] == "mine_lightning.GaussianDataModule"
+    main(["fit", "--config", "donsker_varadhan", *QUICK])
+    (checkpoint,) = Path("lightning_logs/version_1").rglob("last.ckpt")
+    capsys.readouterr()
+    main(["test", "--ckpt_path", str(checkpoint), "--trainer.logger=false"])
+    assert "test/mi" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"got 'gausian'\. Did you mean `gaussian`"):
+        main(["fit", "--config=gausian"])
+    alone = checkpoint.rename(tmp_path / "alone.ckpt")
+    with pytest.raises(SystemExit, match="Expected `config` for 'test', got none, and there is"):
+        main(["test", f"--ckpt_path={alone}"])
+
+
+def test_a_configuration_that_unfolds_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "laughs.yaml"
+    levels = [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 10)]
+    path.write_text("\n".join(["l0: &l0 [ha]", *levels]))
+    with pytest.raises(SystemExit, match="at most 100,000 values with its aliases written out"):
+        main(["fit", f"--config={path}"])
+    path.write_text("a: &a [*a]")
+    with pytest.raises(SystemExit, match=r"at most 100,000 values .* got inf"):
+        main(["fit", "--config", str(path)])
+    path.write_text("a: [1")
+    with pytest.raises(SystemExit, match=r"Expected '.*laughs.yaml' to be a YAML file"):
+        main(["fit", "-c", str(path)])
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_an_output_of_predict_is_no_input_and_is_replaced_only_when_told(tmp_path: Path) -> None:
+    table = tmp_path / "wine.csv"
+    table.write_bytes((ROOT / "examples/wine.csv").read_bytes())
+    fit(ROOT / "configs/table.yaml", tmp_path, f"--data.path={table}")
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    common = ["predict", f"--ckpt_path={checkpoint}", "--trainer.logger=false"]
+    content = table.read_bytes()
+    for more in ([], ["--overwrite"]):
+        with pytest.raises(SystemExit, match="to be another file than the input, got"):
+            main([*common, f"--output={table}", *more])
+    assert table.read_bytes() == content
+    output = tmp_path / "values.csv"
+    output.write_text("kept")
+    with pytest.raises(SystemExit, match=r"Expected `output` not to exist, got .*--overwrite"):
+        main([*common, f"--output={output}"])
+    assert output.read_text() == "kept"
+    main([*common, f"--output={output}", "--overwrite"])
+    assert len(pd.read_csv(output)) == 178
+
+
+def test_what_speaks_against_the_estimate_of_a_fit_is_noted() -> None:
+    assert notes(0.83, 0.01, 0.84, 0.83, improving=False) == []
+    (cut,) = notes(0.676, 0.1, 0.7, 0.83, improving=True)
+    assert (
+        cut == "still improving: the last state is the best one: give more `--trainer.max_epochs`."
+    )
+    (off,) = notes(0.676, 0.017, 0.7, 0.830, improving=False)
+    assert off.startswith("off the truth: by 9.1 standard errors")
+    (fitted,) = notes(0.3, 0.1, 0.6, None, improving=False)
+    assert fitted.startswith("overfit: 0.600 nats on training rows")
+    (none,) = notes(0.1, 0.1, 0.1, None, improving=False)
+    assert none.startswith("contains zero: the 95 % interval [-0.096, 0.296]")
+
+
+def test_a_short_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    fit(ROOT / "configs/gaussian.yaml", tmp_path, "--trainer.max_epochs=2")
+    printed = capsys.readouterr().out
+    assert "note: still improving" in printed
+    assert "note: off the truth" in printed
 
 
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
-        (["--help"], "mine-lightning estimate --help"),
-        (["--version"], "0.1.0"),
-        (["fit", "--help"], "--data"),
-        (["estimate", "--help"], "--x_transform"),
+        (["--help"], ["estimate", "matrix", "fit", "validate", "test", "predict", "examples:"]),
+        ([], ["mine-lightning fit --config gaussian"]),
+        (["--version"], [f"mine-lightning {version('mine-lightning')}"]),
+        (["fit", "--help"], ["--data", "--trainer.max_epochs", "--ckpt_path"]),
+        (["estimate", "--help"], ["--x_transform", "Example:\n  mine-lightning estimate wine.csv"]),
+        (["matrix", "--help"], ["--columns", "Example:\n  mine-lightning matrix wine.csv"]),
     ],
 )
-def test_help_and_version(arguments: list[str], shown: str) -> None:
-    command = [sys.executable, "-m", "mine_lightning", *arguments]
+def test_help_and_version(
+    arguments: list[str], shown: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in shown)
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    command = [sys.executable, "-m", "mine_lightning", "--version"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0
-    assert shown in run.stdout
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("mine-lightning ")

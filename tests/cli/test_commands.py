@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_wine
 
-from mine_lightning.cli.lightning import main
+from mine_lightning.cli import main
 from mine_lightning.estimate.results import MutualInformationEstimate
 
 QUICK = ["--quiet", "--max_epochs=3"]
@@ -47,12 +49,13 @@ def test_npz_output_holds_the_pointwise_values(table: Path, tmp_path: Path) -> N
     [
         (["--x=alcool", "--z=hue"], "Did you mean `alcohol`"),
         (["--x=hue", "--z=hue"], "no column in common"),
-        (["--x=hue"], "z"),
+        (["--x=hue"], "Expected `z`, got no value."),
         (["--x=hue", "--z=ash", "--folds=1"], "Expected `folds` to be an integer of at least 2"),
-        (["--x=hue", "--z=ash", "--folds=many"], "folds"),
+        (["--x=hue", "--z=ash", "--folds=many"], "Expected `--folds` to be int, got 'many'."),
         (["--x=hue", "--z=ash", "--output=result.pkl"], "Expected `output` to end in one of"),
         (["--x=hue", "--z=ash", "--x_transform=cubes"], "cubes"),
-        (["--x=hue", "--z=ash", "--colour=red"], "colour"),
+        (["--x=hue", "--z=ash", "--colour=red"], "got `--colour`. There are: `--x`"),
+        (["--x=hue", "--z=ash", "--fouls=3"], "got `--fouls`. Did you mean `--folds`?"),
     ],
 )
 def test_a_mistake_gives_one_line_and_a_failing_status(
@@ -92,3 +95,41 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture) -> None:
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert all(option in text for option in ("--x", "--z", "--output", "--seed", "--missing"))
+
+
+def test_an_output_is_no_input_and_is_replaced_only_when_told(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    own = tmp_path / "in.npz"
+    np.savez(own, x=np.arange(50.0), z=np.arange(50.0) % 7)
+    content, link = own.read_bytes(), tmp_path / "link.npz"
+    link.symlink_to(own)
+    for output in (own, link, tmp_path / "." / "in.npz"):
+        arguments = [str(own), "--x=x", "--z=z", "--output", str(output), "--overwrite"]
+        with pytest.raises(SystemExit, match="Expected `output` to be another file than the input"):
+            main(["estimate", *arguments])
+    assert own.read_bytes() == content
+    output = tmp_path / "result.json"
+    output.write_text("kept")
+    arguments = ["estimate", str(table), "--x=hue", "--z=ash", "--output", str(output), *QUICK]
+    with pytest.raises(SystemExit, match=r"Expected `output` not to exist, got .*--overwrite"):
+        main(arguments)
+    assert output.read_text() == "kept"
+    main([*arguments, "--overwrite"])
+    assert "nats" in json.loads(output.read_text())
+
+
+def test_a_matrix_is_printed_and_written(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    common = ["matrix", str(table), "--columns=alcohol,hue,ash", *QUICK]
+    main([*common, f"--output={tmp_path}/pairs.csv"])
+    assert "alcohol" in capsys.readouterr().out
+    pairs = pd.read_csv(tmp_path / "pairs.csv")
+    assert pairs[["a", "b"]].values.tolist() == [
+        ["alcohol", "hue"], ["alcohol", "ash"], ["hue", "ash"]
+    ]  # fmt: skip
+    main([*common[:2], "--columns=alcohol,hue", *QUICK, f"--output={tmp_path}/map.png"])
+    assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(SystemExit, match=r"Near it: `alcohol`|Did you mean `alcohol`"):
+        main(["matrix", str(table), "--columns=alcool,hue"])

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from mine_lightning import MutualInformationEstimate, PointwiseWriter, TableDataModule
-from mine_lightning.cli.lightning import main
+from mine_lightning.cli import main
 from mine_lightning.data import read_table
 from mine_lightning.support.files import check_output, write_table, written_whole
 from shared import RESULT
@@ -111,6 +111,35 @@ def test_a_new_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
     write_table(FRAME[:3], tmp_path / "values.csv")
     modes = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
     assert modes["values.csv"] == modes["other.csv"]
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions_and_a_link_its_target(
+    tmp_path: Path,
+) -> None:
+    path, link = tmp_path / "values.csv", tmp_path / "link.csv"
+    path.write_text("before")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    write_table(FRAME[:3], link)
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(pd.read_csv(path)) == 3
+    assert files(tmp_path) == ["link.csv", "values.csv"]
+
+
+def test_an_output_may_not_exist_be_an_input_or_lie_in_no_directory(tmp_path: Path) -> None:
+    path, link = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_text("a")
+    os.link(path, link)
+    assert check_output(path, (".csv",)) == path
+    with pytest.raises(ValueError, match="to be another file than the input"):
+        check_output(path, (".csv",), inputs=["nowhere.csv", link])
+    with pytest.raises(ValueError, match="Expected `output` not to exist"):
+        check_output(path, (".csv",), overwrite=False)
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere" / "c.csv")
+    with pytest.raises(ValueError, match="a file in an existing directory"):
+        check_output(path, (".csv",))
 
 
 def test_an_error_while_writing_leaves_what_was_there(tmp_path: Path) -> None:

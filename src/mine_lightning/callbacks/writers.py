@@ -22,13 +22,15 @@ class PointwiseWriter(Callback):
 
     Args:
         output: The file to write.
+        overwrite: Whether it may exist.
 
     Raises:
-        ValueError: If the suffix is another one, or the directory is missing or read-only.
+        ValueError: If the suffix is another one, the directory is missing or read-only, or the
+            file exists and must not be replaced.
     """
 
-    def __init__(self, output: str) -> None:
-        self.output: Path = check_output(output, TABLE_SUFFIXES)
+    def __init__(self, output: str, overwrite: bool = False) -> None:
+        self.output: Path = check_output(output, TABLE_SUFFIXES, overwrite=overwrite)
         self._values: list[Tensor] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

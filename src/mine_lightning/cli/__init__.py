@@ -1,5 +1,5 @@
 """The command line, ``mine-lightning``."""
 
-from mine_lightning.cli.lightning import main
+from mine_lightning.cli.main import main
 
 __all__ = ["main"]

@@ -1,79 +1,88 @@
 """``mine-lightning estimate``: the estimate for the columns of a table file."""
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
-from jsonargparse import ArgumentParser, Namespace
+if TYPE_CHECKING:
+    from mine_lightning import MutualInformationEstimate
 
-from mine_lightning.data.checks import Missing
-from mine_lightning.data.tables import read_table, select_columns
-from mine_lightning.data.transforms import TRANSFORMS
-from mine_lightning.estimate.call import estimate_mutual_information
-from mine_lightning.estimate.results import MutualInformationEstimate
-from mine_lightning.support.files import check_output
-
-__all__ = ["estimate"]
+__all__ = ["estimate", "split_names"]
 
 
-def estimate(args: list[str] | None = None) -> MutualInformationEstimate:
-    """Run ``mine-lightning estimate``: print the result, and write it where asked to.
+def estimate(
+    path: str,
+    /,
+    x: str,
+    z: str,
+    output: str | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    folds: int = 5,
+    missing: Literal["raise", "drop"] = "raise",
+    x_transform: Literal["rank", "standardize", "identity"] = "rank",
+    z_transform: Literal["rank", "standardize", "identity"] = "rank",
+    max_epochs: int | None = None,
+    accelerator: str = "auto",
+    quiet: bool = False,
+) -> None:
+    """Estimate the mutual information of some columns of a table with others.
+
+    Example:
+      mine-lightning estimate wine.csv --x alcohol,malic_acid --z color_intensity,hue
 
     Args:
-        args: Arguments; those of the process by default.
+        path: The table: CSV, TSV, Parquet, NPZ or NPY.
+        x: Columns of x by name or position: alcohol,hue.
+        z: Columns of z, likewise.
+        output: JSON or NPZ file for the result.
+        overwrite: Replace an output that exists.
+        seed: Seed that repeats the estimate.
+        folds: Number of folds.
+        missing: What to do with rows that have missing values.
+        x_transform: Transform of x.
+        z_transform: Transform of z.
+        max_epochs: Largest number of epochs.
+        accelerator: Processor: auto, cpu, cuda, mps.
+        quiet: Show no progress bar.
 
     Raises:
         ValueError: If the user made a mistake.
-        SystemExit: If the arguments cannot be parsed.
     """
-    given = _parser().parse_args(args)
-    output = None if given.output is None else check_output(given.output, (".json", ".npz"))
-    x, z = select_columns(read_table(given.path), _columns(given.x), _columns(given.z))
-    result = estimate_mutual_information(x, z, **_arguments(given))
+    from mine_lightning import estimate_mutual_information
+    from mine_lightning.data.tables import read_table, select_columns
+    from mine_lightning.support.files import check_output
+
+    if output is not None:
+        check_output(output, (".json", ".npz"), inputs=[path], overwrite=overwrite)
+    columns = select_columns(read_table(path), split_names(x), split_names(z))
+    result = estimate_mutual_information(
+        *columns,
+        seed=seed,
+        folds=folds,
+        missing=missing,
+        x_transform=x_transform,
+        z_transform=z_transform,
+        max_epochs=max_epochs,
+        accelerator=accelerator,
+        progress_bar=not quiet,
+    )
     print(report(result))
     if output is not None:
         result.save(output)
-    return result
 
 
-def report(result: MutualInformationEstimate) -> str:
+def report(result: "MutualInformationEstimate") -> str:
     """Lay a result out for a person."""
-    lines = [
-        result.headline,
-        f"standard error {result.standard_error:.3f} nats, {result.rows:,} rows used, "
-        f"seed {result.seed}",
-    ]
-    return "\n".join([*lines, *(f"note: {note}" for note in result.notes())])
+    headline, *notes = str(result).splitlines()
+    rows = f"{result.rows:,} rows used"
+    more = f"standard error {result.standard_error:.3f} nats, {rows}, seed {result.seed}"
+    return "\n".join([headline, more, *notes])
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="mine-lightning estimate",
-        description="Estimate the mutual information of some columns of a table with others.",
-    )
-    add: Any = parser.add_argument
-    add("path", type=Path, help="CSV, TSV, Parquet, NPZ or NPY file")
-    add("--x", type=str, required=True, help="columns of x by name or position: alcohol,hue")
-    add("--z", type=str, required=True, help="columns of z, likewise")
-    add("--output", type=Path, default=None, help="JSON file, or NPZ file with pointwise values")
-    add("--seed", type=int, default=0, help="seed that repeats the estimate")
-    add("--folds", type=int, default=5, help="number of folds")
-    add("--missing", type=Missing, default="raise", help="what to do with incomplete rows")
-    add("--x_transform", choices=list(TRANSFORMS), default="rank", help="transform of x")
-    add("--z_transform", choices=list(TRANSFORMS), default="rank", help="transform of z")
-    add("--max_epochs", type=int | None, default=None, help="largest number of epochs")
-    add("--accelerator", type=str, default="auto", help="auto, cpu, cuda, mps ...")
-    add("--quiet", action="store_true", help="show no progress bar")
-    return parser
+def split_names(text: str) -> list[str | int]:
+    """Split ``a,b`` into names.
 
-
-def _arguments(given: Namespace) -> dict[str, Any]:
-    names = ("seed", "folds", "missing", "x_transform", "z_transform", "max_epochs", "accelerator")
-    return {
-        **{name: getattr(given, name) for name in names},
-        "progress_bar": not given.quiet,
-    }
-
-
-def _columns(text: str) -> list[str | int]:
-    """Split ``a,b`` into names."""
+    Example:
+        >>> split_names("alcohol, hue")
+        ['alcohol', 'hue']
+    """
     return [name.strip() for name in text.split(",") if name.strip()]

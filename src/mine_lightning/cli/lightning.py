@@ -1,31 +1,31 @@
-"""The command line: LightningCLI's ``fit``, ``validate``, ``test``, ``predict``; ``estimate``."""
+"""``fit``, ``validate``, ``test`` and ``predict``: LightningCLI."""
 
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import (
-    ArgsType,
     LightningArgumentParser,
     LightningCLI,
     SaveConfigCallback,
 )
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import mine_lightning
 from mine_lightning.callbacks.checkpoints import RestartCheckpoint, WholeCheckpointIO
 from mine_lightning.callbacks.writers import PointwiseWriter
-from mine_lightning.cli.estimate import estimate
+from mine_lightning.cli.configs import newest_checkpoint, run_directory, with_config
+from mine_lightning.cli.parsers import Parser
+from mine_lightning.cli.report import report
+from mine_lightning.support.files import TABLE_SUFFIXES, check_output
 from mine_lightning.training.estimator import MutualInformationEstimator
 
-__all__ = ["main"]
+__all__ = ["run"]
 
-MISTAKES = (ValueError, TypeError, OSError, FloatingPointError, MisconfigurationException)
+
+class ConfigParser(Parser, LightningArgumentParser):
+    """Lightning's parser with plain errors."""
 
 
 class ConfigSaver(SaveConfigCallback):
@@ -60,16 +60,17 @@ class Cli(LightningCLI):
             default=None,
             help="predict: CSV, TSV or Parquet file for the pointwise mutual information",
         )
+        parser.add_argument(
+            "--overwrite", action="store_true", help="predict: replace an output that exists"
+        )
 
-    def before_predict(self) -> None:
-        if self.output is not None:
-            trainer: Any = self.trainer
-            trainer.callbacks.append(PointwiseWriter(self.output))
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and check the checkpoint that is named before anything is done with it."""
-        super().parse_arguments(parser, args)
-        path = self.config[self.config["subcommand"]].get("ckpt_path")
+        self.config = parser.parse_args(args)
+        command = self.config.subcommand
+        path = self.config[command].ckpt_path
+        if command != "fit" and path is None:
+            raise ValueError(newest_checkpoint(command, _log_directory(self.config[command])))
         found = path is not None and Path(path).is_file()
         self.checkpoint = WholeCheckpointIO().load_checkpoint(path) if found else None
 
@@ -86,8 +87,9 @@ class Cli(LightningCLI):
                 logger.init_args[name] = value
 
     def before_validate(self) -> None:
-        if self.output is not None:
-            raise ValueError(f"Expected `output` only with `predict`, got {self.output!r}.")
+        output = self.config[self.subcommand].output
+        if output is not None:
+            raise ValueError(f"Expected `output` only with `predict`, got {output!r}.")
 
     before_test = before_validate
 
@@ -99,49 +101,57 @@ class Cli(LightningCLI):
         if kept and not any(isinstance(callback, RestartCheckpoint) for callback in kept):
             trainer.callbacks.append(RestartCheckpoint())
 
-    @property
-    def output(self) -> str | None:
-        """The file to which ``predict`` writes."""
-        return self.config[self.subcommand].output
+    def before_predict(self) -> None:
+        """Add the writer, unless its output is one of the files that are named."""
+        config = self.config[self.subcommand]
+        if config.output is not None:
+            named = [
+                config.config or [],
+                [value for key, value in config.items() if key != "output"],
+            ]
+            files = [str(value) for values in named for value in values]
+            check_output(config.output, TABLE_SUFFIXES, inputs=files)
+            trainer: Any = self.trainer
+            trainer.callbacks.append(PointwiseWriter(config.output, config.overwrite))
 
     def after_fit(self) -> None:
         trainer: Any = self.trainer
         if isinstance(self.model, MutualInformationEstimator) and not trainer.fast_dev_run:
-            report = self._report()
+            text = report(trainer, self.model, self.datamodule, self.config.fit.seed_everything)
             if trainer.is_global_zero:
-                print(report)
-
-    def _report(self) -> str:
-        """Test the selected weights and lay the result out for a person."""
-        checkpoint = self.trainer.checkpoint_callback
-        best = isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_path
-        (results,) = self.trainer.test(
-            self.model,
-            datamodule=self.datamodule,
-            ckpt_path=best or None,
-            verbose=False,
-        )
-        estimate, truth = results["test/mi"], getattr(self.datamodule, "true_mi", None)
-        lines = {
-            "estimate (test rows)": f"{estimate:.4f} nats",
-            "standard error": f"{results['test/mi_standard_error']:.4f} nats",
-            "truth": "unknown" if truth is None else f"{truth:.4f} nats",
-            "error": "unknown" if truth is None else f"{estimate - truth:+.4f} nats",
-            "seed": self.config[self.subcommand].seed_everything,
-        }
-        if self.trainer.log_dir is not None:
-            lines["logs"] = self.trainer.log_dir
-        for logger in self.trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                lines["curves"] = f"tensorboard --logdir {logger.log_dir}"
-        width = max(map(len, lines))
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+                print(text)
 
 
-def run_directory(checkpoint: str | Path | None) -> Path | None:
-    """Return the directory of the run that a checkpoint belongs to, if it has a configuration."""
-    run = Path(checkpoint or "").parent.parent
-    return run if checkpoint is not None and (run / "config.yaml").is_file() else None
+def run(args: Sequence[str]) -> None:
+    """Run one of Lightning's commands.
+
+    Args:
+        args: The command and its arguments.
+    """
+    for name in mine_lightning.__all__:  # a class is found by its name once it is imported
+        getattr(mine_lightning, name)
+    for noisy in (r"jsonargparse\.", r"lightning\."):
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=noisy)
+        warnings.filterwarnings("ignore", category=FutureWarning, module=noisy)
+    Cli(
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        save_config_callback=ConfigSaver,
+        trainer_defaults={"logger": _logger(), "plugins": [_checkpoint_io()]},
+        parser_class=ConfigParser,
+        parser_kwargs={"prog": "mine-lightning", "version": mine_lightning.__version__},
+        args=with_config(args),
+    )
+
+
+def _log_directory(config: Any) -> str:
+    """Return where a configured logger writes."""
+    arguments = getattr(config.trainer.logger, "init_args", None)
+    return str(arguments.get("save_dir", "lightning_logs") if arguments else "lightning_logs")
 
 
 def _as_recorded(checkpoint: dict[str, Any], path: Path) -> Path:
@@ -160,46 +170,6 @@ def _is_open(logger: Any) -> bool:
     return logger.init_args.get("version") is None
 
 
-def main(args: ArgsType = None) -> None:
-    """Run the command line.
-
-    A user's mistake ends in one line on standard error and exit status 1.
-
-    Args:
-        args: Arguments; those of the process by default.
-    """
-    given = sys.argv[1:] if args is None else args
-    for noisy in (r"jsonargparse\.", r"lightning\."):
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=noisy)
-        warnings.filterwarnings("ignore", category=FutureWarning, module=noisy)
-    try:
-        if isinstance(given, Sequence) and list(given[:1]) == ["estimate"]:
-            estimate(list(given[1:]))
-        else:
-            Cli(
-                LightningModule,
-                LightningDataModule,
-                subclass_mode_model=True,
-                subclass_mode_data=True,
-                seed_everything_default=0,
-                auto_configure_optimizers=False,
-                save_config_callback=ConfigSaver,
-                trainer_defaults={"logger": _logger(), "plugins": [_checkpoint_io()]},
-                parser_kwargs={
-                    "prog": "mine-lightning",
-                    "version": mine_lightning.__version__,
-                    "epilog": "mine-lightning estimate --help: the estimate for a table file",
-                },
-                args=args,
-            )
-    except MISTAKES as error:
-        sys.exit(_one_line(error))
-    except RuntimeError as error:
-        if "loading state_dict" not in str(error):  # a checkpoint of another architecture
-            raise
-        sys.exit(_one_line(error))
-
-
 def _logger() -> dict[str, Any]:
     """Return the configuration of the default logger."""
     return {
@@ -210,8 +180,4 @@ def _logger() -> dict[str, Any]:
 
 def _checkpoint_io() -> dict[str, Any]:
     """Return the configuration of the default writer of checkpoints."""
-    return {"class_path": "mine_lightning.callbacks.checkpoints.WholeCheckpointIO"}
-
-
-def _one_line(error: BaseException) -> str:
-    return "mine-lightning: error: " + " ".join(str(error).split())
+    return {"class_path": "mine_lightning.WholeCheckpointIO"}

@@ -1,0 +1,92 @@
+"""The tree of commands, and what a mistake ends in."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import mine_lightning
+from mine_lightning.cli.estimate import estimate
+from mine_lightning.cli.matrix import matrix
+from mine_lightning.cli.parsers import Help, Parser, command_parser, explain, positional
+
+__all__ = ["main"]
+
+COMMANDS: dict[str, Callable[..., None]] = {"estimate": estimate, "matrix": matrix}
+LIGHTNING = {
+    "fit": "Train an estimator, or any Lightning model beside a monitor, and report the estimate.",
+    "validate": "Estimate on the validation rows with a checkpoint.",
+    "test": "Estimate on the test rows with a checkpoint.",
+    "predict": "Write the pointwise mutual information of every row with a checkpoint.",
+}
+EXAMPLES = """examples:
+  mine-lightning estimate wine.csv --x alcohol,malic_acid --z color_intensity,hue
+  mine-lightning fit --config gaussian
+  mine-lightning test --ckpt_path lightning_logs/version_0/checkpoints/last.ckpt
+"""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    A user's mistake ends in one line on standard error: with status 2 if the arguments cannot be
+    read, and else with 1.
+
+    Args:
+        args: Arguments; those of the process by default.
+    """
+    given = list(sys.argv[1:] if args is None else args) or ["--help"]
+    with mistakes_in_one_line():
+        if given[0] in LIGHTNING:
+            from mine_lightning.cli.lightning import run
+
+            run(given)
+        else:
+            run_command(given)
+
+
+def run_command(args: list[str]) -> None:
+    """Run one of the commands that are not Lightning's."""
+    parsed = tree().parse_args(args)
+    command, arguments = COMMANDS[parsed.command], parsed[parsed.command].as_dict()
+    by_place = [arguments.pop(name) for name in positional(command)]
+    command(*by_place, **arguments)
+
+
+@contextmanager
+def mistakes_in_one_line() -> Iterator[None]:
+    """End the process with one line for what a user or a machine may do wrong."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
+        sys.exit(one_line(error))
+    except Exception as error:
+        known = type(error).__name__ == "MisconfigurationException"  # of Lightning
+        another = "loading state_dict" in str(error)  # a checkpoint of another architecture
+        if not known and not another:
+            raise
+        sys.exit(one_line(error))
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error as a person reads it."""
+    text = str(error)
+    told = explain(text, []) if "Does not validate" in text else " ".join(text.split())
+    return f"mine-lightning: error: {told or type(error).__name__}"
+
+
+def tree() -> Parser:
+    """Return the parser of all commands; those of Lightning have their own, built when used."""
+    parser = Parser(
+        prog="mine-lightning",
+        description="Mutual information from data, in nats.",
+        epilog=EXAMPLES,
+        formatter_class=Help,
+        version=mine_lightning.__version__,
+    )
+    commands = parser.add_subcommands(dest="command")
+    for name, command in COMMANDS.items():
+        own = command_parser(command)
+        commands.add_subcommand(name, own, help=str(own.description).splitlines()[0])
+    for name, sentence in LIGHTNING.items():
+        commands.add_subcommand(name, Parser(description=sentence), help=sentence)
+    return parser

@@ -1,0 +1,75 @@
+"""``mine-lightning matrix``: the estimates for all pairs of columns of a table file."""
+
+from typing import Literal
+
+from mine_lightning.cli.estimate import split_names
+
+__all__ = ["matrix"]
+
+
+def matrix(
+    path: str,
+    /,
+    columns: str | None = None,
+    output: str | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    folds: int = 5,
+    missing: Literal["raise", "drop"] = "raise",
+    max_epochs: int | None = None,
+    accelerator: str = "auto",
+    quiet: bool = False,
+) -> None:
+    """Estimate the mutual information of all pairs of columns of a table.
+
+    Example:
+      mine-lightning matrix wine.csv --columns alcohol,hue,proline --output pairs.csv
+
+    Args:
+        path: The table: CSV, TSV, Parquet, NPZ or NPY.
+        columns: Columns by name or position, all of them by default.
+        output: CSV, TSV or Parquet file with a row for each pair, or a PNG, PDF or SVG picture.
+        overwrite: Replace an output that exists.
+        seed: Seed that repeats the estimates.
+        folds: Number of folds.
+        missing: What to do with rows that have missing values.
+        max_epochs: Largest number of epochs.
+        accelerator: Processor: auto, cpu, cuda, mps.
+        quiet: Show no progress bar.
+
+    Raises:
+        ValueError: If the user made a mistake.
+    """
+    from mine_lightning import mutual_information_matrix
+    from mine_lightning.data.tables import find_columns, read_table
+    from mine_lightning.support.files import (
+        TABLE_SUFFIXES,
+        check_output,
+        write_table,
+        written_whole,
+    )
+
+    pictures = (".png", ".pdf", ".svg")
+    if output is not None:
+        target = check_output(
+            output, (*TABLE_SUFFIXES, *pictures), inputs=[path], overwrite=overwrite
+        )
+    frame = read_table(path)
+    if columns is not None:
+        names = [str(name) for name in frame.columns]
+        frame = frame.iloc[:, find_columns("columns", names, split_names(columns))]
+    result = mutual_information_matrix(
+        frame,
+        seed=seed,
+        folds=folds,
+        missing=missing,
+        max_epochs=max_epochs,
+        accelerator=accelerator,
+        progress_bar=not quiet,
+    )
+    print(result)
+    if output is not None and target.suffix in pictures:
+        with written_whole(target) as temporary:
+            result.plot().savefig(temporary, format=target.suffix[1:])
+    elif output is not None:
+        write_table(result.to_frame(), target)
