@@ -308,6 +308,16 @@ def test_what_speaks_against_the_estimate_of_a_fit_is_noted() -> None:
     assert none.startswith("contains zero: the 95 % interval [-0.096, 0.296]")
 
 
+def test_fit_prints_its_table_and_nothing_of_lightning(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    fit(ROOT / "configs/gaussian.yaml", tmp_path, "--trainer.enable_progress_bar=true")
+    shown = capsys.readouterr()
+    assert shown.out.startswith("estimate (test rows)")
+    assert "epoch 1 of at most 1" in shown.err
+    assert "\n" not in shown.err
+
+
 def test_a_short_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     fit(ROOT / "configs/gaussian.yaml", tmp_path, "--trainer.max_epochs=2")
     printed = capsys.readouterr().out

@@ -14,11 +14,13 @@ from lightning.pytorch.cli import (
 
 import mine_lightning
 from mine_lightning.callbacks.checkpoints import RestartCheckpoint, WholeCheckpointIO
+from mine_lightning.callbacks.progress import with_bar
 from mine_lightning.callbacks.writers import PointwiseWriter
 from mine_lightning.cli.configs import newest_checkpoint, run_directory, with_config
 from mine_lightning.cli.parsers import Parser
 from mine_lightning.cli.report import report
 from mine_lightning.support.files import TABLE_SUFFIXES, check_output
+from mine_lightning.support.remarks import without_remarks
 from mine_lightning.training.estimator import MutualInformationEstimator
 
 __all__ = ["run"]
@@ -86,6 +88,14 @@ class Cli(LightningCLI):
             for name, value in where.items():
                 logger.init_args[name] = value
 
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Give ``fit`` its bar, unless there is another one or none is wanted."""
+        config = self.config_init[self.subcommand].trainer
+        wanted = config.enable_progress_bar is not False and not config.barebones
+        if self.subcommand == "fit" and wanted:
+            config.callbacks = with_bar(config.callbacks)
+        return super().instantiate_trainer(**kwargs)
+
     def before_validate(self) -> None:
         output = self.config[self.subcommand].output
         if output is not None:
@@ -133,19 +143,20 @@ def run(args: Sequence[str]) -> None:
     for noisy in (r"jsonargparse\.", r"lightning\."):
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=noisy)
         warnings.filterwarnings("ignore", category=FutureWarning, module=noisy)
-    Cli(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        seed_everything_default=0,
-        auto_configure_optimizers=False,
-        save_config_callback=ConfigSaver,
-        trainer_defaults={"logger": _logger(), "plugins": [_checkpoint_io()]},
-        parser_class=ConfigParser,
-        parser_kwargs={"prog": "mine-lightning", "version": mine_lightning.__version__},
-        args=with_config(args),
-    )
+    with without_remarks():
+        Cli(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            save_config_callback=ConfigSaver,
+            trainer_defaults=_defaults(),
+            parser_class=ConfigParser,
+            parser_kwargs={"prog": "mine-lightning", "version": mine_lightning.__version__},
+            args=with_config(args),
+        )
 
 
 def _log_directory(config: Any) -> str:
@@ -170,14 +181,14 @@ def _is_open(logger: Any) -> bool:
     return logger.init_args.get("version") is None
 
 
-def _logger() -> dict[str, Any]:
-    """Return the configuration of the default logger."""
-    return {
+def _defaults() -> dict[str, Any]:
+    """Return what differs from Lightning's own defaults of a Trainer."""
+    logger = {
         "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
         "init_args": {"save_dir": "lightning_logs", "name": "", "default_hp_metric": False},
     }
-
-
-def _checkpoint_io() -> dict[str, Any]:
-    """Return the configuration of the default writer of checkpoints."""
-    return {"class_path": "mine_lightning.WholeCheckpointIO"}
+    return {
+        "logger": logger,
+        "plugins": [{"class_path": "mine_lightning.WholeCheckpointIO"}],
+        "enable_model_summary": False,
+    }

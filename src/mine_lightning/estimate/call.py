@@ -1,11 +1,8 @@
 """One call, one number with its uncertainty."""
 
-import logging
 import math
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -18,6 +15,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mine_lightning.callbacks.progress import with_bar
 from mine_lightning.data.checks import Missing, Pairs, check_pairs
 from mine_lightning.data.transforms import Transform, TransformLike, as_transform
 from mine_lightning.estimate.arguments import TrainerArguments
@@ -34,6 +32,7 @@ from mine_lightning.estimate.uncertainty import Errors, standard_errors
 from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.config import as_plain
 from mine_lightning.support.keywords import Unpack, check_keywords
+from mine_lightning.support.remarks import without_remarks
 
 __all__ = ["estimate_mutual_information"]
 
@@ -168,20 +167,6 @@ def check_launcher(trainer: Trainer) -> None:
         )
 
 
-@contextmanager
-def without_remarks() -> Iterator[None]:
-    """Silence Lightning's remarks on the hardware and its advertisement, not its warnings."""
-    remarks = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    level = remarks.level
-    remarks.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
-            yield
-    finally:
-        remarks.setLevel(level)
-
-
 def default_epochs(rows: int) -> int:
     """Return the usual number of epochs for a sample of this size."""
     return min(80, max(25, 250_000 // rows))
@@ -199,6 +184,8 @@ def quiet_trainer(max_epochs: int, progress_bar: bool = True, **kwargs: Any) -> 
         "enable_progress_bar": progress_bar,
         "num_sanity_val_steps": 0,
     }
+    if progress_bar and kwargs.get("enable_progress_bar", True):
+        kwargs["callbacks"] = with_bar(kwargs.get("callbacks"), "folds trained together")
     return Trainer(**{**settings, **kwargs})
 
 
