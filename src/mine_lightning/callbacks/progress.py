@@ -56,14 +56,11 @@ class EpochBar(ProgressBar):
     ) -> None:
         """Advance by a part of an epoch, where its length is known."""
         batches = trainer.num_training_batches
-        assert self._bar is not None
-        self._describe(trainer)
-        self._bar.update(trainer.current_epoch + min(1, (batch_idx + 1) / batches) - self._bar.n)
+        self._show(trainer, trainer.current_epoch + min(1, (batch_idx + 1) / batches))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._bar is not None and not trainer.sanity_checking:
-            self._describe(trainer)
-            self._bar.refresh()
+            self._show(trainer, self._bar.n)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
@@ -73,15 +70,18 @@ class EpochBar(ProgressBar):
     ) -> None:
         self._close()
 
-    def _describe(self, trainer: Trainer) -> None:
+    def _show(self, trainer: Trainer, epochs: float) -> None:
         assert self._bar is not None
+        self._bar.set_description_str(self._text(trainer), refresh=False)
+        self._bar.update(epochs - self._bar.n)
+
+    def _text(self, trainer: Trainer) -> str:
         total = most_epochs(trainer)
         most = "" if total is None else f" of at most {total}"
         known = trainer.callback_metrics
         values = [f"{known[name]:.2f} nats" for name in VALUES if name in known][:1]
         label = [self.label] if self.label else []
-        text = ", ".join([*label, f"epoch {trainer.current_epoch + 1}{most}", *values])
-        self._bar.set_description_str(text, refresh=False)
+        return ", ".join([*label, f"epoch {trainer.current_epoch + 1}{most}", *values])
 
     def _close(self) -> None:
         if self._bar is not None:

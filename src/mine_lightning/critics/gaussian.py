@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["CanonicalPairs", "canonical_pairs", "gaussian_log_ratio"]
+__all__ = ["CanonicalPairs", "all_pairs", "canonical_pairs", "gaussian_log_ratio", "whitening"]
 
 LARGEST = 1 - 1e-13  # correlation: beyond it 1 - rho^2 is rounding
 
@@ -28,8 +28,8 @@ class CanonicalPairs:
     z_directions: Tensor
     correlations: Tensor
 
-    def __getitem__(self, chosen: Tensor) -> "CanonicalPairs":
-        """Return some of the pairs, by a mask of shape ``(R,)``."""
+    def __getitem__(self, chosen: Tensor | slice) -> "CanonicalPairs":
+        """Return some of the pairs, by a mask of shape ``(R,)`` or a slice."""
         return CanonicalPairs(
             self.x_directions[:, chosen], self.z_directions[:, chosen], self.correlations[chosen]
         )
@@ -64,24 +64,33 @@ def canonical_pairs(x: Tensor, z: Tensor) -> CanonicalPairs:
         >>> canonical_pairs(x, 0.8 * x + 0.6 * noise).correlations.round(decimals=1)
         tensor([0.8000], dtype=torch.float64)
     """
-    x_white, z_white = _whitening(x), _whitening(z)
+    x_white, z_white = (whitening(rows.T @ rows / len(rows)) for rows in (x, z))
     x_share, z_share = x_white.shape[1] / len(x), z_white.shape[1] / len(z)
     u, sample, vh = torch.linalg.svd((x @ x_white).T @ (z @ z_white) / len(x), full_matrices=False)
-    pairs = CanonicalPairs(x_white @ u, z_white @ vh.T, _population(sample, x_share, z_share))
+    pairs = CanonicalPairs(x_white @ u, z_white @ vh.T, population(sample, x_share, z_share))
     if x_share + z_share >= 1:
         return pairs[torch.zeros_like(sample, dtype=torch.bool)]
     edge = math.sqrt(x_share * (1 - z_share)) + math.sqrt(z_share * (1 - x_share))
     return pairs[sample > edge + 2 / math.sqrt(len(x))]
 
 
-def _whitening(rows: Tensor) -> Tensor:
-    """Return directions along which the rows are uncorrelated with variance 1, ``(D, rank)``."""
-    variances, directions = torch.linalg.eigh(rows.T @ rows / len(rows))
+def whitening(covariance: Tensor) -> Tensor:
+    """Return directions along which rows of a covariance are uncorrelated with variance 1.
+
+    Directions without variance are left out.
+
+    Args:
+        covariance: Shape ``(D, D)``.
+
+    Returns:
+        Shape ``(D, rank)``.
+    """
+    variances, directions = torch.linalg.eigh(covariance)
     kept = variances > 1e-10 * variances[-1].clamp(min=1e-300)
     return directions[:, kept] / variances[kept].sqrt()
 
 
-def _population(sample: Tensor, x_share: float, z_share: float) -> Tensor:
+def population(sample: Tensor, x_share: float, z_share: float) -> Tensor:
     """Solve the sample correlations for those of the population."""
     square = sample.clamp(max=LARGEST) ** 2
     a, c = (1 - x_share) * (1 - z_share), x_share * z_share
@@ -112,3 +121,20 @@ def gaussian_log_ratio(x: Tensor, z: Tensor, correlations: Tensor) -> Tensor:
     rest = 1 - correlations**2
     rows = x**2 / 2 - (x - correlations * z) ** 2 / (2 * rest) - rest.log() / 2
     return rows.sum(-1)
+
+
+def all_pairs(x: Tensor, z: Tensor, correlations: Tensor) -> Tensor:
+    """Compute :func:`gaussian_log_ratio` of N rows with M rows by one matrix product.
+
+    Args:
+        x: Canonical variates, shape ``(N, R)``.
+        z: Canonical variates, shape ``(M, R)``.
+        correlations: Shape ``(R,)``.
+
+    Returns:
+        Shape ``(N, M)``.
+    """
+    rest = 1 - correlations**2
+    own = [-(rows**2 @ (correlations**2 / rest)) / 2 for rows in (x, z)]
+    crossed = (x * (correlations / rest)) @ z.T
+    return crossed + own[0].unsqueeze(1) + own[1] - rest.log().sum() / 2

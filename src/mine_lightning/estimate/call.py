@@ -282,6 +282,7 @@ def _settings(data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool)
     x_transform, z_transform = reversed(transforms) if swapped else transforms
     return {
         "batch_size": data.batch_size,
+        "closed_forms": [view.choice.name for view in data.views],
         "max_epochs": model.trainer.max_epochs,
         "x_transform": x_transform,
         "z_transform": z_transform,

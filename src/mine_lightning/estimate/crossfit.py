@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from mine_lightning.critics.ensemble import CriticEnsemble
-from mine_lightning.critics.gaussian import gaussian_log_ratio
 from mine_lightning.critics.layers import PairLinear
 from mine_lightning.critics.networks import ConcatCritic
 from mine_lightning.data.loading.placement import beside
@@ -287,7 +286,7 @@ class FoldCritics(nn.Module):
         x, z = (z, x) if self.swapped else (x, z)
         seen = [view(x, z) for view in self.views]
         offsets = [
-            gaussian_log_ratio(rows.x_variates, rows.z_variates, view.pairs.correlations)
+            view.choice.ratio.score(rows.x_code, rows.z_code)
             for view, rows in zip(self.views, seen, strict=True)
         ]
         a, b = padded([rows.x for rows in seen]), padded([rows.z for rows in seen])

@@ -1,7 +1,8 @@
 """What a critic is shown of one side: normal scores, radii, and cosines of the ranks."""
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -16,24 +17,42 @@ COSINES = 8
 MOST_FUNCTIONS, LEAST_ROWS = 200, 10  # functions of a side, and rows for each of them
 
 
-class Described(NamedTuple):
-    """Rows of one variable as a critic sees them.
+@dataclass(frozen=True)
+class Described:
+    """Rows of one variable as critics see them.
 
     Attributes:
         coordinates: The transformed, standardised columns u, shape ``(M, D)``, float64.
+        values: The columns as they are, standardised; shape and type likewise.
+        scaled: The columns less their medians, divided by their interquartile ranges, likewise.
         inputs: What a network is shown, shape ``(M, F)``, float32.
         functions: Functions of u, float64, whose correlations with those of the other side show
-            dependence of two kinds:
+            dependence of three kinds:
 
             * ``modulated``: u beside u times the normal score of the first radius, for dependence
               that turns with the distance from the centre. One column has no radius: u alone.
             * ``waves``: u beside :math:`\\cos(\\pi k \\Phi(u_j))`, k = 3, ..., 8, for columns that
-              oscillate among others that do not; left out where they are too many for the rows.
+              oscillate among others that do not; left out where they are too many for the rows;
+            * ``products``: u beside products of :math:`\\sqrt 3 (2 \\Phi(u_j) - 1)` over two
+              columns, three and so on as long as they are few enough.
     """
 
     coordinates: Tensor
+    values: Tensor
+    scaled: Tensor
     inputs: Tensor
     functions: dict[str, Tensor]
+
+    def take(self, rows: Tensor | slice) -> "Described":
+        """Return some of the rows."""
+        functions = {kind: values[rows] for kind, values in self.functions.items()}
+        return Described(
+            self.coordinates[rows],
+            self.values[rows],
+            self.scaled[rows],
+            self.inputs[rows],
+            functions,
+        )
 
 
 class Features:
@@ -63,32 +82,63 @@ class Features:
         transformed = self.transform.fit(rows)(rows).flatten(1)
         self.standardize = Standardize().fit(transformed)
         coordinates, values = self.standardize(transformed), rows.flatten(1)
+        self.range = values.amin(0), values.amax(0)
+        self.moments = Standardize().fit(values)
         low, self.center, high = values.quantile(_QUARTILES.to(values), dim=0)
         spread = values.std(dim=0).clamp(min=1e-12)
         self.scale = torch.where(high > low, (high - low) / 1.349, spread)
         self.most = min(MOST_FUNCTIONS, len(rows) // LEAST_ROWS)
         if coordinates.shape[1] > 1:
-            self.radii = RankToNormal().fit(self._radii(values, coordinates))
+            self.radii = RankToNormal().fit(self._radii(self._scaled(values), coordinates))
         return self
 
     def __call__(self, rows: Tensor) -> Described:
         """Describe rows, shape ``(M, ...)``."""
         rows = rows.double()
         u = self.standardize(self.transform(rows).flatten(1))
+        values = rows.flatten(1).clamp(*self.range)
+        scaled = self._scaled(values)
         if u.shape[1] == 1:
             inputs = torch.cat([u, (u * u - 1) / math.sqrt(2), _waves(u)], dim=1)
             modulated = u
         else:
-            radii = self.radii(self._radii(rows.flatten(1), u))
+            radii = self.radii(self._radii(scaled, u))
             inputs, modulated = torch.cat([u, radii], 1), torch.cat([u, u * radii[:, :1]], 1)
         functions = {"modulated": modulated}
         if COSINES * u.shape[1] <= self.most:
             functions["waves"] = torch.cat([u, _waves(u)[:, u.shape[1] :]], dim=1)
-        return Described(u, inputs.clamp(-LARGEST, LARGEST).float(), functions)
+        inputs = inputs.clamp(-LARGEST, LARGEST).float()
+        if sets := products_of(u.shape[1], self.most):
+            functions["products"] = torch.cat([u, _products(u, sets)], dim=1)
+        return Described(u, self.moments(values), scaled, inputs, functions)
 
-    def _radii(self, values: Tensor, coordinates: Tensor) -> Tensor:
-        scaled = (values - self.center) / self.scale
+    def _scaled(self, values: Tensor) -> Tensor:
+        return (values - self.center) / self.scale
+
+    def _radii(self, scaled: Tensor, coordinates: Tensor) -> Tensor:
         return torch.stack([coordinates.square().sum(1), scaled.square().sum(1)], dim=1)
+
+
+def products_of(columns: int, most: int) -> list[tuple[int, ...]]:
+    """Return the sets of two columns, of three and so on, as long as all of a size fit in.
+
+    Example:
+        >>> products_of(3, 10)
+        [(0, 1), (0, 2), (1, 2), (0, 1, 2)]
+        >>> products_of(100, 200)
+        []
+    """
+    sets: list[tuple[int, ...]] = []
+    for size in range(2, columns + 1):
+        if len(sets) + math.comb(columns, size) > most:
+            break
+        sets += combinations(range(columns), size)
+    return sets
+
+
+def _products(u: Tensor, sets: list[tuple[int, ...]]) -> Tensor:
+    even = math.sqrt(3) * (2 * torch.special.ndtr(u) - 1)
+    return torch.stack([even[:, list(columns)].prod(1) for columns in sets], dim=1)
 
 
 def _waves(u: Tensor) -> Tensor:

@@ -12,15 +12,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import Self
 
-from mine_lightning.critics.gaussian import canonical_pairs, gaussian_log_ratio
 from mine_lightning.data.loading.loaders import Batch, EpochLoader, spawn_generator
 from mine_lightning.data.loading.placement import training_device
 from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.loading.stacks import Stops, stacking_of
 from mine_lightning.data.samplers import Derangement, Partners
-from mine_lightning.data.transforms import Standardize, Transform
+from mine_lightning.data.transforms import Transform
 from mine_lightning.estimate.directions import CommonDirections
-from mine_lightning.estimate.features import Features
+from mine_lightning.estimate.features import Described, Features
+from mine_lightning.estimate.ratios import Choice, choose
+from mine_lightning.estimate.reduction import Reduction
 from mine_lightning.estimate.splits import Splitter, split_folds
 from mine_lightning.support.arguments import check_integer, check_share
 
@@ -29,7 +30,6 @@ __all__ = ["CrossFitDataModule", "FoldView", "Levels", "padded"]
 PAIRS_AT_ONCE = 4096
 MOST_LEVELS = 50
 LEAST_GAIN = 0.3  # of correlation, by oscillations that are shown to the network
-LARGE_SHARE = 0.4  # of ln N, from which on a Gaussian fit counts as large
 
 
 class Levels(NamedTuple):
@@ -61,104 +61,79 @@ class Seen(NamedTuple):
     Attributes:
         x: What the network is shown of x, shape ``(M, F_x)``, float32.
         z: What it is shown of z, shape ``(M, F_z)``, float32.
-        x_variates: Canonical variates of the Gaussian critic, shape ``(M, R)``, float64.
-        z_variates: Likewise.
+        x_code: What the closed form's scores depend on, shape ``(M, R)``, float64.
+        z_code: Likewise.
     """
 
     x: Tensor
     z: Tensor
-    x_variates: Tensor
-    z_variates: Tensor
+    x_code: Tensor
+    z_code: Tensor
 
 
 class FoldView:
     """What one fold's critic sees of the data, fitted on the fold's training rows.
 
-    The network is shown the :class:`~mine_lightning.estimate.features.Features` of each side and
-    the :class:`~mine_lightning.estimate.directions.CommonDirections` of each kind of their
-    functions. Beside it stands a Gaussian critic, on the normal scores, on the values themselves,
-    or on nothing: what the validation rows support.
+    The closed form is the one of :data:`~mine_lightning.estimate.ratios.FAMILY` that the validation
+    rows prefer. The network is shown the :class:`~mine_lightning.estimate.features.Features` of
+    each side and the :class:`~mine_lightning.estimate.directions.CommonDirections` of each kind of
+    their functions. Sides of very many columns are reduced first.
 
     Args:
         x_transform: Invertible transform of x; rank to normal by default.
         z_transform: Invertible transform of z, likewise.
+
+    Attributes:
+        choice: The closed form, and the losses that it was chosen by.
     """
+
+    choice: Choice
 
     def __init__(
         self, x_transform: Transform | None = None, z_transform: Transform | None = None
     ) -> None:
         self.x_features = Features(copy.deepcopy(x_transform))
         self.z_features = Features(copy.deepcopy(z_transform))
-        self.x_scale, self.z_scale = Standardize(), Standardize()
+        self.reduction = Reduction()
 
     def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Self:
         """Fit on training rows, and choose on validation rows."""
-        self.x_scale.fit(x[train].double().flatten(1))
-        self.z_scale.fit(z[train].double().flatten(1))
+        x, z = x.flatten(1), z.flatten(1)
+        self.reduction.fit(x[train], z[train])
+        x, z = self.reduction.of_x(x), self.reduction.of_z(z)
         a, b = self.x_features.fit(x[train])(x), self.z_features.fit(z[train])(z)
+        self._find_directions(a, b, train, val)
+        self.choice = choose(a, b, train, val)
+        return self
+
+    def _find_directions(self, a: Described, b: Described, train: Tensor, val: Tensor) -> None:
         one = a.coordinates.shape[1] == b.coordinates.shape[1] == 1
         self.directions = {
             kind: CommonDirections().fit(f[train], g[train], f[val], g[val])
             for kind, f in a.functions.items()
             if not one and (g := b.functions.get(kind)) is not None
         }
-        self._drop_waves()
-        self.on_values = False
-        scores = a.coordinates[train], b.coordinates[train]
-        self.pairs = canonical_pairs(*scores)
-        if not self._helps(a.coordinates[val], b.coordinates[val]):
-            self.pairs = self.pairs[torch.zeros_like(self.pairs.correlations, dtype=torch.bool)]
-        elif (fit := self._mean(*scores)) > LARGE_SHARE * math.log(len(train)):
-            self._try_values(self.x_scale(_flat(x[train])), self.z_scale(_flat(z[train])), fit)
-        return self
+        waves, rest = self.directions.get("waves"), self.directions.get("modulated")
+        if waves and rest and waves.strength < rest.strength + LEAST_GAIN:
+            del self.directions["waves"]  # what does not oscillate says as much
 
-    def _drop_waves(self) -> None:
-        """Keep oscillations only where they say much more than what does not oscillate."""
-        if "waves" not in self.directions:
-            return
-        waves, rest = self.directions["waves"], self.directions["modulated"]
-        if waves.strength < rest.strength + LEAST_GAIN:
-            del self.directions["waves"]
-
-    def _try_values(self, x: Tensor, z: Tensor, fit: float) -> None:
-        """Use the values where they say more: ranks lose resolution at large dependence."""
-        scores, self.pairs = self.pairs, canonical_pairs(x, z)
-        self.on_values = self._mean(x, z) > fit
-        if not self.on_values:
-            self.pairs = scores
-
-    def _mean(self, x: Tensor, z: Tensor) -> float:
-        a, b = x @ self.pairs.x_directions, z @ self.pairs.z_directions
-        return gaussian_log_ratio(a, b, self.pairs.correlations).mean().item()
-
-    def _helps(self, x: Tensor, z: Tensor) -> bool:
-        """Whether the Gaussian critic beats a constant on these rows, by the logistic loss."""
-        a, b = x @ self.pairs.x_directions, z @ self.pairs.z_directions
-        correlations, shifts = self.pairs.correlations, range(1, min(6, len(a)))
-        apart = [gaussian_log_ratio(a, b.roll(shift, 0), correlations) for shift in shifts]
-        joint = gaussian_log_ratio(a, b, correlations)
-        loss = F.softplus(-joint) + F.softplus(torch.stack(apart)).mean(0)
-        gain = 2 * math.log(2) - loss
-        return bool(gain.mean() > 0.75 * gain.std() / math.sqrt(len(gain)))
+    def describe(self, x: Tensor, z: Tensor) -> tuple[Described, Described]:
+        """Return rows as the closed form sees them."""
+        x, z = self.reduction.of_x(x.flatten(1)), self.reduction.of_z(z.flatten(1))
+        return self.x_features(x), self.z_features(z)
 
     def __call__(self, x: Tensor, z: Tensor) -> Seen:
         """Return rows as the critic sees them."""
-        a, b = self.x_features(x), self.z_features(z)
-        u, v = a.coordinates, b.coordinates
-        if self.on_values:
-            u, v = self.x_scale(_flat(x)), self.z_scale(_flat(z))
+        a, b = self.describe(x, z)
         shown_x = [found.of_x(a.functions[kind]) for kind, found in self.directions.items()]
         shown_z = [found.of_z(b.functions[kind]) for kind, found in self.directions.items()]
+        ratio = self.choice.ratio
         return Seen(
             torch.cat([a.inputs, *shown_x], dim=1),
             torch.cat([b.inputs, *shown_z], dim=1),
-            u @ self.pairs.x_directions,
-            v @ self.pairs.z_directions,
+            ratio.encode_x(a),
+            ratio.encode_z(b),
         )
-
-
-def _flat(rows: Tensor) -> Tensor:
-    return rows.double().flatten(1)
 
 
 class CrossFitDataModule(LightningDataModule):
@@ -168,7 +143,7 @@ class CrossFitDataModule(LightningDataModule):
 
     A batch is ``{"joint": (x, z), "marginal": z', "offset": (joint, marginal)}`` with the features
     x ``(E, N, F_x)`` and z ``(E, N, F_z)``, partners z' ``(E, N, K, F_z)``, and the scores of the
-    fold's Gaussian critic, ``(E, N)`` and ``(E, N, K)``, that the network's output is added to.
+    fold's closed form, ``(E, N)`` and ``(E, N, K)``, that the network's output is added to.
 
     Args:
         x: Checked rows, shape ``(N, ...)``.
@@ -222,13 +197,12 @@ class CrossFitDataModule(LightningDataModule):
             return
         train, val, _ = self.folds
         views = [FoldView(self.x_transform, self.z_transform) for _ in train]
-        self.views = [
-            view.fit(self.x, self.z, *rows) for view, *rows in zip(views, train, val, strict=True)
-        ]
-        seen = [view(self.x, self.z) for view in self.views]
-        parts = [padded(part) for part in zip(*seen, strict=True)]
-        self.x_features, self.z_features, self.x_variates, self.z_variates = parts  # (E, N, *)
-        self.correlations = padded([view.pairs.correlations for view in views])  # (E, R)
+        folds = zip(views, train, val, strict=True)
+        seen = [view.fit(self.x, self.z, *rows)(self.x, self.z) for view, *rows in folds]
+        self.views = views
+        self.x_features = padded([rows.x for rows in seen])  # (E, N, F_x)
+        self.z_features = padded([rows.z for rows in seen])  # (E, N, F_z)
+        self.codes = [(rows.x_code, rows.z_code) for rows in seen]
 
     def batch(self, rows: Tensor, partners: Tensor) -> Batch:
         """Return the batch of some rows.
@@ -240,16 +214,24 @@ class CrossFitDataModule(LightningDataModule):
         candidates = torch.cat([rows.unsqueeze(2), partners], dim=2)  # (E, N, 1 + K)
         fold = torch.arange(len(rows))
         z = self.z_features[fold[:, None, None], candidates]
-        offset = gaussian_log_ratio(
-            self.x_variates[fold[:, None], rows].unsqueeze(2),
-            self.z_variates[fold[:, None, None], candidates],
-            self.correlations[:, None, None],
-        ).float()
+        offset = self.offsets(rows, candidates).float()
         return {
             "joint": (self.x_features[fold[:, None], rows], z[:, :, 0]),
             "marginal": z[:, :, 1:],
             "offset": (offset[:, :, 0], offset[:, :, 1:]),
         }
+
+    def offsets(self, rows: Tensor, candidates: Tensor) -> Tensor:
+        """Return the scores of the closed forms, shape ``(E, N, K)``, float64.
+
+        Args:
+            rows: Row numbers of x for each fold, shape ``(E, N)``.
+            candidates: Row numbers of z, shape ``(E, N, K)``.
+        """
+        folds = zip(self.views, self.codes, rows, candidates, strict=True)
+        return torch.stack(
+            [view.choice.ratio.score(a[i].unsqueeze(1), b[j]) for view, (a, b), i, j in folds]
+        )
 
     def train_dataloader(self) -> EpochLoader | Prefetcher:
         stacking = stacking_of(self.trainer)

@@ -11,6 +11,7 @@ from mine_lightning.estimate.crossfit import CrossFitEstimator
 from mine_lightning.estimate.diagnostics import LEAST_PAIRS, effective_sample_size
 from mine_lightning.estimate.folds import CrossFitDataModule, FoldEvaluation
 from mine_lightning.estimate.permutation import ring_size, rings
+from mine_lightning.estimate.ratios import Choice
 from mine_lightning.estimate.readout import corrected_terms, normalized_terms
 from mine_lightning.objectives.functional import donsker_varadhan, infonce
 
@@ -96,12 +97,17 @@ class Readings(NamedTuple):
         seen: Rows that they were trained on, likewise.
         best: Rows that they have not seen, scored in their best state.
         discrete: Whether one of the variables is.
+        choices: The closed form of each fold, and what it was chosen by.
+        gains: By how much the network lowers the logistic loss of each fold's validation rows,
+            shape ``(E,)``; 0 where the closed form is kept alone.
     """
 
     held: FoldScores
     seen: FoldScores
     best: FoldScores
     discrete: bool
+    choices: list[Choice]
+    gains: Tensor
 
     @property
     def held_out(self) -> float:
@@ -146,4 +152,6 @@ def read(model: CrossFitEstimator, data: CrossFitDataModule) -> Readings:
         score_folds(model, data, model.late, train),
         score_folds(model, data, model.best, held),
         data.levels is not None,
+        [view.choice for view in data.views],
+        (model.first_loss - model.best_loss).cpu(),
     )

@@ -1,0 +1,134 @@
+"""What a closed-form log density ratio is, and the loss by which one is preferred to another."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from typing_extensions import Self
+
+from mine_lightning.estimate.features import Described
+
+__all__ = ["Independence", "LogRatio", "logistic_losses", "ranks"]
+
+PARTNERS = 200
+
+
+class LogRatio:
+    r"""Base of the closed forms of :math:`\ln p(x, z) / (p(x) p(z))`.
+
+    Each is fitted on training rows, ``fit``, and may choose how much of itself it uses on
+    validation rows, ``confirm``. A row is encoded once, by its own side alone, and encoded rows are
+    scored in pairs or all against all, so that a row with many partners is cheap.
+
+    No sample of N rows excludes that one in N of them does not follow the closed form: with T its
+    log ratio, the score is that of a mixture with independence,
+
+    .. math:: \ln\bigl((1 - 1/N) e^T + 1/N\bigr) \ge -\ln N
+
+    A new one defines :meth:`fit`, :meth:`encode_x`, :meth:`encode_z` and :meth:`pairwise`, perhaps
+    a cheaper :meth:`crosswise`, and is added to the list
+    :data:`~mine_lightning.estimate.ratios.FAMILY`.
+    """
+
+    rows: int
+
+    @classmethod
+    def suits(cls, x: Described, z: Described) -> bool:
+        """Whether there are columns and training rows enough for it."""
+        return True
+
+    def fit(self, x: Described, z: Described) -> Self:
+        """Fit on training rows, and return the closed form."""
+        self.rows = len(x.coordinates)
+        return self
+
+    def confirm(self, x: Described, z: Described) -> Self:
+        """Choose, on validation rows, how much of what was fitted is used."""
+        return self
+
+    def encode_x(self, x: Described) -> Tensor:
+        """Return what the scores depend on of rows of x, shape ``(M, R)``, float64."""
+        raise NotImplementedError
+
+    def encode_z(self, z: Described) -> Tensor:
+        """Return what the scores depend on of rows of z, likewise."""
+        raise NotImplementedError
+
+    def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return T of encoded rows, shape ``(*,)``, in nats.
+
+        Args:
+            a: Encoded rows of x, shape ``(*, R)``; the batch dimensions ``*`` broadcast.
+            b: Encoded rows of z, likewise.
+        """
+        raise NotImplementedError
+
+    def crosswise(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return T of all N encoded rows of x with all M encoded rows of z, shape ``(N, M)``."""
+        return self.pairwise(a.unsqueeze(1), b)
+
+    def score(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the scores of encoded rows; arguments and shape as of :meth:`pairwise`."""
+        return self._doubted(self.pairwise(a, b))
+
+    def log_ratio(self, x: Described, z: Described) -> Tensor:
+        """Return the scores of pairs of rows, shape ``(M,)``, in nats."""
+        return self.score(self.encode_x(x), self.encode_z(z))
+
+    def losses(self, x: Described, z: Described) -> Tensor:
+        """Return the logistic loss of each row, see :func:`logistic_losses`."""
+        a, b = self.encode_x(x), self.encode_z(z)
+        return logistic_losses(self.pairwise(a, b), self.crosswise(a, b[: self.partners(a)]))
+
+    def partners(self, a: Tensor) -> int:
+        """Return the number of partners that the losses of encoded rows are computed with."""
+        return PARTNERS
+
+    def _doubted(self, scores: Tensor) -> Tensor:
+        return torch.logaddexp(
+            scores + math.log1p(-1 / self.rows), scores.new_tensor(-math.log(self.rows))
+        )
+
+
+class Independence(LogRatio):
+    """No dependence: a ratio of 1 everywhere. What any other closed form has to beat."""
+
+    def encode_x(self, x: Described) -> Tensor:
+        return x.coordinates[:, :0]
+
+    def encode_z(self, z: Described) -> Tensor:
+        return z.coordinates[:, :0]
+
+    def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a + b).sum(-1)
+
+
+def logistic_losses(joint: Tensor, table: Tensor) -> Tensor:
+    r"""Compute the logistic loss of each row with partners that are the first rows.
+
+    .. math:: \ln(1 + e^{-T(x_i, z_i)}) + \frac{1}{K} \sum_j \ln(1 + e^{T(x_i, z_j)})
+
+    A proper score of the ratio: whatever the marginals are, its expectation is least where T is the
+    log ratio. Only values in float64 tell large ratios apart.
+
+    Args:
+        joint: Scores of pairs drawn together, shape ``(N,)``, float64.
+        table: Scores of the rows of x with the first K rows of z, shape ``(N, K)``, float64.
+
+    Returns:
+        Shape ``(N,)``; :math:`2 \ln 2` each where all scores are 0.
+
+    Example:
+        >>> logistic_losses(torch.zeros(3), torch.zeros(3, 2))
+        tensor([1.3863, 1.3863, 1.3863])
+    """
+    own = torch.ones_like(table, dtype=torch.bool).tril().triu()
+    apart = F.softplus(table).masked_fill(own, 0).sum(1) / (~own).sum(1).clamp(min=1)
+    return F.softplus(-joint) + apart
+
+
+def ranks(most: int) -> list[int]:
+    """Return 0, 1, 2, 3, 4, 6, 8, 12, ... up to a number, and the number."""
+    powers = [2**k for k in range(most.bit_length())]
+    return sorted({0, most, *(n for p in powers for n in (p, 3 * p // 2) if n <= most)})

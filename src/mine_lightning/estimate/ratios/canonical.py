@@ -1,0 +1,162 @@
+"""Closed forms that are normal after a transform of each side, by canonical correlations."""
+
+import warnings
+
+import torch
+from sklearn.decomposition import FastICA
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+from typing_extensions import Self
+
+from mine_lightning.critics.gaussian import (
+    all_pairs,
+    canonical_pairs,
+    gaussian_log_ratio,
+    whitening,
+)
+from mine_lightning.data.transforms import RankToNormal, Standardize
+from mine_lightning.estimate.features import Described
+from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, logistic_losses, ranks
+
+__all__ = ["Canonical", "DirectionAndRadius", "IndependentComponents", "NormalScores", "Values"]
+
+STEPS, TOLERANCE = 100, 1e-3  # of FastICA
+MOST_COLUMNS, ROWS_PER_COLUMN = 80, 20  # of a side whose components are looked for
+
+
+class Side:
+    """Turn rows of one side into columns whose joint distribution is taken to be normal."""
+
+    def fit(self, rows: Described) -> Self:
+        """Fit on training rows."""
+        return self
+
+    def __call__(self, rows: Described) -> Tensor:
+        """Return the columns, shape ``(M, C)``, float64."""
+        raise NotImplementedError
+
+
+class Canonical(LogRatio):
+    r"""The log ratio of jointly normal columns, by their canonical correlations.
+
+    The number of canonical pairs that are used is chosen on validation rows, from the first on: in
+    the span of many functions of one variable, pairs beyond the first repeat it.
+
+    Args:
+        x_side: The columns of x.
+        z_side: The columns of z.
+    """
+
+    def __init__(self, x_side: Side, z_side: Side) -> None:
+        self.x_side, self.z_side = x_side, z_side
+
+    def fit(self, x: Described, z: Described) -> Self:
+        a, b = self.x_side.fit(x)(x), self.z_side.fit(z)(z)
+        self.x_scale, self.z_scale = Standardize().fit(a), Standardize().fit(b)
+        self.pairs = canonical_pairs(self.x_scale(a), self.z_scale(b))
+        return super().fit(x, z)
+
+    def confirm(self, x: Described, z: Described) -> Self:
+        a, b, rho = self.encode_x(x), self.encode_z(z), self.pairs.correlations
+        losses = {
+            rank: logistic_losses(
+                gaussian_log_ratio(a[:, :rank], b[:, :rank], rho[:rank]),
+                all_pairs(a[:, :rank], b[:PARTNERS, :rank], rho[:rank]),
+            ).mean()
+            for rank in ranks(len(rho))
+        }
+        self.pairs = self.pairs[: min(losses, key=losses.__getitem__)]
+        return self
+
+    def encode_x(self, x: Described) -> Tensor:
+        return self.x_scale(self.x_side(x)) @ self.pairs.x_directions
+
+    def encode_z(self, z: Described) -> Tensor:
+        return self.z_scale(self.z_side(z)) @ self.pairs.z_directions
+
+    def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
+        return gaussian_log_ratio(a, b, self.pairs.correlations)
+
+    def crosswise(self, a: Tensor, b: Tensor) -> Tensor:
+        return all_pairs(a, b, self.pairs.correlations)
+
+
+class NormalScores(Canonical):
+    """Columns that are jointly normal once each is mapped to the normal scores of its ranks."""
+
+    def __init__(self) -> None:
+        super().__init__(_Coordinates(), _Coordinates())
+
+
+class _Coordinates(Side):
+    def __call__(self, rows: Described) -> Tensor:
+        return rows.coordinates
+
+
+class Values(Canonical):
+    """Columns that are jointly normal as they are: where ranks lose resolution."""
+
+    def __init__(self) -> None:
+        super().__init__(_Values(), _Values())
+
+
+class _Values(Side):
+    def __call__(self, rows: Described) -> Tensor:
+        return rows.values
+
+
+class IndependentComponents(Canonical):
+    """Linear mixtures of independent sources, whose normal scores are jointly normal.
+
+    References:
+        Hyvärinen and Oja, "Independent Component Analysis: Algorithms and Applications", 2000.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_Components(), _Components())
+
+    @classmethod
+    def suits(cls, x: Described, z: Described) -> bool:
+        rows, most = x.values.shape[0], max(x.values.shape[1], z.values.shape[1])
+        return 2 <= most <= min(MOST_COLUMNS, rows / ROWS_PER_COLUMN)
+
+
+class _Components(Side):
+    def fit(self, rows: Described) -> Self:
+        whitened = rows.values @ (
+            white := whitening(rows.values.T @ rows.values / len(rows.values))
+        )
+        ica = FastICA(whiten=False, max_iter=STEPS, tol=TOLERANCE, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            ica.fit(whitened.float().numpy())
+        self.unmixing = white @ torch.from_numpy(ica.components_).to(white).T
+        self.scores = RankToNormal().fit(rows.values @ self.unmixing)
+        return self
+
+    def __call__(self, rows: Described) -> Tensor:
+        return self.scores(rows.values @ self.unmixing)
+
+
+class DirectionAndRadius(Canonical):
+    r"""Elliptical distributions: the normal scores of :math:`x / |x|`, and those of :math:`|x|`."""
+
+    def __init__(self) -> None:
+        super().__init__(_Polar(), _Polar())
+
+    @classmethod
+    def suits(cls, x: Described, z: Described) -> bool:
+        return min(x.values.shape[1], z.values.shape[1]) >= 2
+
+
+class _Polar(Side):
+    def fit(self, rows: Described) -> Self:
+        self.scores = RankToNormal().fit(self._polar(rows))
+        return self
+
+    def __call__(self, rows: Described) -> Tensor:
+        return self.scores(self._polar(rows))
+
+    def _polar(self, rows: Described) -> Tensor:
+        radius = rows.scaled.norm(dim=1, keepdim=True)
+        return torch.cat([rows.scaled / radius.clamp(min=1e-300), radius], dim=1)

@@ -1,0 +1,171 @@
+"""Closed forms of columns that depend in pairs, one of x and one of z, in any way."""
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from typing_extensions import Self
+
+from mine_lightning.critics.gaussian import LARGEST, canonical_pairs, gaussian_log_ratio
+from mine_lightning.data.transforms import RankToNormal, Standardize
+from mine_lightning.estimate.features import Described
+from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, logistic_losses, ranks
+
+__all__ = ["CommonFunctions", "Copulas", "MatchedColumns"]
+
+CELLS = 32  # along a side of the histogram
+WIDTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the kernel, in cells
+MOST_PAIRS = 500_000  # of columns of rows, scored at once to choose among the widths
+MOST_VARIATES, MOST_MATCHED = 16, 64
+
+
+class Copulas(LogRatio):
+    r"""Base of the forms of independent pairs of columns, each normal times a density of its own.
+
+    With the normal scores u and v of a pair, of correlation :math:`\rho`, and the residual
+    :math:`e = (v - \rho u) / \sqrt{1 - \rho^2}`,
+
+    .. math::
+        T = \sum_r \ln \frac{\phi(e_r)}{\sqrt{1 - \rho_r^2} \, \phi(v_r)}
+        + \ln g_r(\Phi(u_r), \Phi(e_r))
+
+    where g is a histogram of the unit square, smoothed, uniform along u. How smooth it is, and how
+    many of the pairs are used, is chosen on validation rows.
+
+    A subclass defines :meth:`match`, :meth:`columns_of_x` and :meth:`columns_of_z`.
+    """
+
+    rank: int | None = None
+
+    def match(self, x: Described, z: Described) -> None:
+        """Find the pairs of columns on training rows, the strongest first."""
+        raise NotImplementedError
+
+    def columns_of_x(self, x: Described) -> Tensor:
+        """Return the columns of x, shape ``(M, R)``, float64."""
+        raise NotImplementedError
+
+    def columns_of_z(self, z: Described) -> Tensor:
+        """Return the columns of z that they are paired with, likewise."""
+        raise NotImplementedError
+
+    def fit(self, x: Described, z: Described) -> Self:
+        self.match(x, z)
+        a, b = self.columns_of_x(x), self.columns_of_z(z)
+        self.x_scores, self.z_scores = RankToNormal().fit(a), RankToNormal().fit(b)
+        a, b = self.encode_x(x), self.encode_z(z)
+        self.correlations = _correlations(a, b)
+        self.counts = histograms(self._cells(a, b), a.shape[1])
+        self.log_density = smoothed(self.counts, WIDTHS[-2])
+        return super().fit(x, z)
+
+    def confirm(self, x: Described, z: Described) -> Self:
+        a, b = self.encode_x(x), self.encode_z(z)
+        pairs = (a, b), (a.unsqueeze(1), b[: self.partners(a)])
+        parts = [(self._normal(*pair), self._cells(*pair)) for pair in pairs]
+        found = {}
+        for width in WIDTHS:
+            density = smoothed(self.counts, width).flatten()
+            joint, table = ((normal + density[cells]).cumsum(-1) for normal, cells in parts)
+            for rank in ranks(a.shape[1])[1:]:
+                losses = logistic_losses(joint[..., rank - 1], table[..., rank - 1])
+                found[losses.mean().item()] = width, rank
+        if found:
+            self._keep(*found[min(found)])
+        return self
+
+    def _keep(self, width: float, rank: int) -> None:
+        self.log_density = smoothed(self.counts, width)[:rank]
+        self.correlations = self.correlations[:rank]
+        self.rank = rank
+
+    def partners(self, a: Tensor) -> int:
+        return max(5, min(PARTNERS, MOST_PAIRS // max(1, a.numel())))
+
+    def encode_x(self, x: Described) -> Tensor:
+        return self.x_scores(self.columns_of_x(x))[:, : self.rank]
+
+    def encode_z(self, z: Described) -> Tensor:
+        return self.z_scores(self.columns_of_z(z))[:, : self.rank]
+
+    def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
+        density = self.log_density.flatten()
+        return (self._normal(a, b) + density[self._cells(a, b)]).sum(-1)
+
+    def _normal(self, a: Tensor, b: Tensor) -> Tensor:
+        pairs = a.unsqueeze(-1), b.unsqueeze(-1), self.correlations.unsqueeze(-1)
+        return gaussian_log_ratio(*pairs)
+
+    def _cells(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the place of each pair of columns in its histogram, counted through all."""
+        rho = self.correlations
+        residual = (b - rho * a) / (1 - rho**2).sqrt()
+        first = torch.arange(len(rho)) * CELLS**2
+        return first + _cell(a) * CELLS + _cell(residual)
+
+
+class MatchedColumns(Copulas):
+    """Columns matched one to one, by their correlations and those of their squares."""
+
+    def match(self, x: Described, z: Described) -> None:
+        sides = [(v, Standardize().fit(v**2)(v**2)) for v in (x.coordinates, z.coordinates)]
+        found = [(p.T @ q / len(p)).abs() for p in sides[0] for q in sides[1]]
+        strength = torch.stack(found).amax(0)
+        places = map(torch.from_numpy, linear_sum_assignment(-strength.numpy()))
+        self.x_places, self.z_places = places
+        order = strength[self.x_places, self.z_places].argsort(descending=True)[:MOST_MATCHED]
+        self.x_places, self.z_places = self.x_places[order], self.z_places[order]
+
+    def columns_of_x(self, x: Described) -> Tensor:
+        return x.coordinates[:, self.x_places]
+
+    def columns_of_z(self, z: Described) -> Tensor:
+        return z.coordinates[:, self.z_places]
+
+
+class CommonFunctions(Copulas):
+    """The leading canonical variates of functions of each side, see :class:`Described`."""
+
+    def match(self, x: Described, z: Described) -> None:
+        a, b = _functions(x), _functions(z)
+        self.x_scale, self.z_scale = Standardize().fit(a), Standardize().fit(b)
+        pairs = canonical_pairs(self.x_scale(a), self.z_scale(b))
+        self.pairs = pairs[:MOST_VARIATES]
+
+    def columns_of_x(self, x: Described) -> Tensor:
+        return self.x_scale(_functions(x)) @ self.pairs.x_directions
+
+    def columns_of_z(self, z: Described) -> Tensor:
+        return self.z_scale(_functions(z)) @ self.pairs.z_directions
+
+
+def _functions(rows: Described) -> Tensor:
+    return torch.cat(list(rows.functions.values()), dim=1)
+
+
+def _correlations(a: Tensor, b: Tensor) -> Tensor:
+    spread = (a.square().mean(0) * b.square().mean(0)).sqrt().clamp(min=1e-12)
+    return ((a * b).mean(0) / spread).clamp(-LARGEST, LARGEST)
+
+
+def _cell(scores: Tensor) -> Tensor:
+    return (torch.special.ndtr(scores) * CELLS).long().clamp(0, CELLS - 1)
+
+
+def histograms(cells: Tensor, pairs: int) -> Tensor:
+    """Count the rows in the cells of each pair's unit square, ``(R, CELLS, CELLS)``."""
+    counts = torch.bincount(cells.flatten(), minlength=pairs * CELLS**2)
+    return counts.view(pairs, CELLS, CELLS).double()
+
+
+def smoothed(counts: Tensor, width: float) -> Tensor:
+    """Return the log density of smoothed histograms, uniform along the first axis.
+
+    A Gaussian kernel, reflected at the edges; one row is spread over each strip of the square, so
+    that no density is 0.
+    """
+    places = torch.arange(CELLS, dtype=torch.float64)
+    images = torch.stack([places, -1 - places, 2 * CELLS - 1 - places])
+    kernel = torch.exp(-0.5 * ((places - images.unsqueeze(2)) / width) ** 2).sum(0)
+    kernel = kernel / kernel.sum(0)
+    density = kernel.T @ counts @ kernel + 1 / CELLS
+    return (CELLS * density / density.sum(2, keepdim=True)).log()
