@@ -11,23 +11,38 @@ and none is made twice. The distributions are those of :mod:`kinds`.
 
 import argparse
 import json
+import math
 import time
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from statistics import NormalDist
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from kinds import KINDS
 from mine_lightning import MutualInformationEstimate, estimate_mutual_information
+from mine_lightning.estimate.calibration import ABOVE, BELOW, FACTORS
+from mine_lightning.estimate.uncertainty import Signs
 from mine_lightning.support.files import written_whole
+
+Array = NDArray[np.float64]
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "atlas.json"
 SIZES = (100, 10_000)  # rows, most of them few
 FRESH = 100  # the first seed that nothing is fitted on
+CONSTANTS = HERE.parent / "src/mine_lightning/estimate/calibration.py"
+OUTSIDE = {"BELOW": 0.015, "ABOVE": 0.035}  # share of truths: critics miss, and read too low
+LEVEL, QUANTILE = 0.95, NormalDist().inv_cdf(0.975)
+STARTS, LEAST_WEIGHT = 4, 1e-3
+WRITTEN = {"BELOW": BELOW, "ABOVE": ABOVE}
+HEAD = '"""Constants of the interval, written by ``benchmarks/atlas.py fit``: change them there."""'
+LEAST = 1e-4  # nats, below which errors are alike
 
 
 def measure(kind: str, seed: int) -> dict[str, Any]:
@@ -100,6 +115,118 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
+def signs(run: dict[str, Any]) -> Signs:
+    return Signs(
+        nats=run["nats"],
+        variance=run["sampling"] ** 2,
+        gap=run["in_sample"] - run["held_out"],
+        gain=run["nats"] - run["curve"][0],
+        rows=run["rows"],
+        columns=run["columns"],
+    )
+
+
+def usable(done: dict[str, Any], *, fresh: bool) -> list[dict[str, Any]]:
+    """Return the runs to fit or to judge on; a value that may be infinite has no upper end."""
+    runs = [run for run in done.values() if (run["seed"] >= FRESH) == fresh]
+    return [run for run in runs if "functional" not in run["flags"]]
+
+
+class Calibration(NamedTuple):
+    """Weights of either side, and the factor of each stratum."""
+
+    weights: dict[str, dict[str, float]]
+    factors: dict[str, float]
+
+    @classmethod
+    def fit(cls, runs: list[dict[str, Any]]) -> "Calibration":
+        """Fit quantiles of the errors on either side, then conform them in every stratum."""
+        known = [signs(run) for run in runs]
+        errors = np.array([run["truth"] - run["nats"] for run in runs])
+        names = list(known[0].parts())
+        parts = np.array([list(sign.parts().values()) for sign in known])
+        variance = np.array([sign.variance for sign in known])
+        weights = {
+            side: dict(zip(names, quantile(sign * errors, variance, parts, share), strict=True))
+            for (side, share), sign in zip(OUTSIDE.items(), (-1, 1), strict=True)
+        }
+        found = cls(weights, dict.fromkeys(s for sign in known for s in sign.strata()))
+        ratios = found.ratios(runs)
+        strata = np.array([sign.strata() for sign in known])
+        for stratum in found.factors:
+            found.factors[stratum] = conformal(ratios[(strata == stratum).any(1)])
+        return found
+
+    def ratios(self, runs: list[dict[str, Any]]) -> Array:
+        """Return errors over the half-widths that the weights alone give."""
+        return np.array([self._ratio(run) for run in runs])
+
+    def _ratio(self, run: dict[str, Any]) -> float:
+        sign, error = signs(run), run["truth"] - run["nats"]
+        chosen = self.weights["ABOVE" if error > 0 else "BELOW"]
+        square = sum((chosen[name] * part) ** 2 for name, part in sign.parts().items())
+        return abs(error) / (QUANTILE * math.sqrt(sign.variance + square))
+
+    def inside(self, runs: list[dict[str, Any]]) -> NDArray[np.bool_]:
+        """Say which intervals hold the truth."""
+        factors = [max(self.factors[s] for s in signs(run).strata()) for run in runs]
+        return self.ratios(runs) <= factors
+
+
+def quantile(errors: Array, variance: Array, parts: Array, outside: float) -> Array:
+    """Fit weights so that a share of the errors is beyond the quantile, on a scale of ratios."""
+    target = np.log(np.maximum(errors, LEAST))
+
+    def loss(logs: Array) -> float:
+        scale = QUANTILE * np.sqrt(variance + (np.exp(2 * logs) * parts**2).sum(1))
+        beyond = target - np.log(scale)
+        return np.where(beyond > 0, (1 - outside) * beyond, -outside * beyond).mean()
+
+    starts = np.random.default_rng(0).uniform(-7, 0, (STARTS, parts.shape[1]))
+    options = {"maxiter": 4_000, "xatol": 1e-2, "fatol": 1e-6}
+    found = [minimize(loss, s, method="Nelder-Mead", options=options) for s in starts]
+    weights = np.exp(min(found, key=lambda result: result.fun).x)
+    return np.where(weights > LEAST_WEIGHT, weights, 0.0)
+
+
+def conformal(ratios: Array) -> float:
+    """Return the factor that holds 95 % of such ratios and of one more."""
+    rank = min(len(ratios), math.ceil((len(ratios) + 1) * LEVEL))
+    return float(np.sort(ratios)[rank - 1])
+
+
+def fit(args: argparse.Namespace) -> None:
+    found = Calibration.fit(usable(load(), fresh=False))
+    tables = {**found.weights, "FACTORS": found.factors}
+    lines = [f"{name} = {rounded(table)}" for name, table in tables.items()]
+    CONSTANTS.write_text("\n".join([HEAD, "", *lines, ""]))
+    print(CONSTANTS.read_text())
+
+
+def rounded(table: dict[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.3g}") for name, value in table.items() if value}
+
+
+def judge(args: argparse.Namespace) -> None:
+    """Print the share inside for the fresh part, and for kinds that the fit has not seen."""
+    done = load()
+    old, fresh = usable(done, fresh=False), usable(done, fresh=True)
+    held = Calibration(
+        {side: {**dict.fromkeys(signs(old[0]).parts(), 0.0), **w} for side, w in WRITTEN.items()},
+        FACTORS,
+    ).inside(fresh)
+    lines = {"fresh": held}
+    for stratum in sorted({s for run in fresh for s in signs(run).strata()}):
+        lines[f"fresh, {stratum}"] = held[[stratum in signs(run).strata() for run in fresh]]
+    for kind in KINDS:
+        left = [run for run in old + fresh if run["kind"] == kind]
+        rest = Calibration.fit([run for run in old if run["kind"] != kind])
+        lines[f"left out: {kind}"] = rest.inside(left)
+    unseen = np.concatenate([inside for name, inside in lines.items() if "left out" in name])
+    for name, inside in {**lines, "left out, all": unseen}.items():
+        print(f"{name:28s} {inside.mean():6.1%} of {len(inside)}")
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -110,6 +237,8 @@ def parse() -> argparse.Namespace:
     add.add_argument("--kinds", nargs="+", choices=list(KINDS), help="all by default")
     add.add_argument("--minutes", type=float, default=25, help="start no estimate after that long")
     add.set_defaults(command=run)
+    commands.add_parser("fit", help="write the constants").set_defaults(command=fit)
+    commands.add_parser("judge", help="print the coverage").set_defaults(command=judge)
     return parser.parse_args()
 
 

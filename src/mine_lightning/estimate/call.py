@@ -20,7 +20,7 @@ from mine_lightning.data.checks import Missing, Pairs, check_pairs
 from mine_lightning.data.transforms import Transform, TransformLike, as_transform
 from mine_lightning.estimate.arguments import TrainerArguments
 from mine_lightning.estimate.crossfit import CrossFitEstimator, FoldCritics
-from mine_lightning.estimate.dependence import design_effect, row_groups
+from mine_lightning.estimate.dependence import design_effect, mean_variance, row_groups
 from mine_lightning.estimate.diagnostics import Evidence, diagnose
 from mine_lightning.estimate.folds import CrossFitDataModule, Levels
 from mine_lightning.estimate.permutation import p_value
@@ -28,7 +28,7 @@ from mine_lightning.estimate.readings import Readings, read
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.estimate.sample import Sample
 from mine_lightning.estimate.splits import Splitter
-from mine_lightning.estimate.uncertainty import Errors, standard_errors
+from mine_lightning.estimate.uncertainty import Errors, Signs, standard_errors
 from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.config import as_plain
 from mine_lightning.support.keywords import Unpack, check_keywords
@@ -222,9 +222,16 @@ def _result(
     order = torch.cat(data.folds.held)
     groups = None if data.groups is None else data.groups[order]
     sample = Sample.of(pairs, data.groups, readings.discrete)
-    gap = readings.in_sample - readings.held_out
-    errors = standard_errors(readings.terms, gap, readings.nats, groups, sample.functional)
     effect = design_effect(readings.terms, groups)
+    signs = Signs(
+        nats=readings.nats,
+        variance=effect * mean_variance(readings.terms),
+        gap=readings.in_sample - readings.held_out,
+        gain=readings.nats - model.learning_curve[0].mean().item(),
+        rows=len(pairs.x) / effect,
+        columns=sample.columns,
+    )
+    errors = standard_errors(signs, sample.functional)
     return MutualInformationEstimate(
         nats=readings.nats,
         standard_error=errors.both,

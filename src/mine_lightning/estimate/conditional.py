@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from mine_lightning.data.checks import check_paired, check_pairs, count_rows
 from mine_lightning.estimate.arguments import EstimateArguments
 from mine_lightning.estimate.call import as_labels, estimate_mutual_information
-from mine_lightning.estimate.dependence import row_groups
+from mine_lightning.estimate.dependence import mean_variance, row_groups
 from mine_lightning.estimate.figures import drawing
 from mine_lightning.estimate.quantity import Quantity
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.estimate.storage import Arrays, read_errors, read_result, write_result
-from mine_lightning.estimate.uncertainty import Errors, standard_errors
+from mine_lightning.estimate.uncertainty import Errors, difference_errors
 from mine_lightning.support.keywords import Unpack, check_keywords
 
 __all__ = ["ConditionalEstimate", "estimate_conditional_mutual_information"]
@@ -182,13 +182,9 @@ def estimate_conditional_mutual_information(
     kwargs["groups"] = together
     both = estimate_mutual_information(second.x, yz, **kwargs)
     alone = estimate_mutual_information(second.x, y, **kwargs)
-    terms = both.terms - alone.terms
-    gap = both.in_sample - both.held_out - alone.in_sample + alone.held_out
-    nats = both.nats - alone.nats
-    difference = standard_errors(torch.from_numpy(terms), gap, nats, together)
-    errors = _known(difference, both, alone)
+    errors = _errors(both, alone, together)
     return ConditionalEstimate(
-        nats=nats,
+        nats=both.nats - alone.nats,
         standard_error=errors.both,
         errors=errors,
         both=both,
@@ -200,19 +196,23 @@ def estimate_conditional_mutual_information(
     )
 
 
+def _errors(
+    both: MutualInformationEstimate, given: MutualInformationEstimate, groups: torch.Tensor | None
+) -> Errors:
+    """Return the standard errors of the difference, in which the rows' common part cancels."""
+    first, second = (torch.from_numpy(result.terms) for result in (both, given))
+    separate = (mean_variance(terms, groups) for terms in (first, second))
+    more, less = (
+        Errors(*(result.errors or 2 * (result.standard_error,))) for result in (both, given)
+    )
+    return difference_errors(mean_variance(first - second, groups), more, less, sum(separate))
+
+
 def _take(values: Any, rows: torch.Tensor) -> Any:
     """Return some rows of whatever the user gave."""
     if isinstance(values, (pd.Series, pd.DataFrame)):
         return values.iloc[rows.numpy()]
     return (values if isinstance(values, torch.Tensor) else np.asarray(values))[rows]
-
-
-def _known(
-    errors: Errors, both: MutualInformationEstimate, given: MutualInformationEstimate
-) -> Errors:
-    """Take the ends that an infinite end of either term makes infinite."""
-    below = math.inf if math.isinf(given.interval()[1]) else errors.below
-    return Errors(below, math.inf if math.isinf(both.interval()[1]) else errors.above)
 
 
 def _diagnostics(

@@ -1,17 +1,19 @@
-"""The standard error of an estimate: sampling, the critics' variance, and what they cannot see."""
+"""The standard errors of an estimate: sampling, the critics' variance, and what they cannot see.
+
+What critics miss leaves no trace in their scores: rows that they have seen and rows that they have
+not agree on it. How much it is, given what an estimate knows about itself, is measured on
+distributions of many kinds whose information is known; ``benchmarks/atlas.py`` does so, and writes
+:mod:`~mine_lightning.estimate.calibration`.
+"""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from torch import Tensor
+from mine_lightning.estimate.calibration import ABOVE, BELOW, FACTORS
 
-from mine_lightning.estimate.dependence import design_effect, mean_variance
-
-__all__ = ["Errors", "standard_errors"]
-
-GAP_SHARE = 0.5  # of the gap: the truth lies between held-out and in-sample value
-MODEL_SHARE = 0.010  # of the value: errors that the critics have in common
-LEAST_ERROR, LEAST_ROWS = 0.001, 5  # nats, and rows, too weak or too few to be seen
+__all__ = ["Errors", "Signs", "difference_errors", "standard_errors"]
 
 
 class Errors(NamedTuple):
@@ -26,27 +28,83 @@ class Errors(NamedTuple):
         return math.sqrt((self.below**2 + self.above**2) / 2)
 
 
-def standard_errors(
-    terms: Tensor,
-    gap: float,
-    nats: float,
-    groups: Tensor | None = None,
-    functional: bool = False,
-) -> Errors:
-    """Combine sampling error, the critics' variance, their bias and what they cannot see.
+@dataclass(frozen=True)
+class Signs:
+    """What an estimate knows about its own error.
 
-    The variance shows in the gap, the bias is taken as a share of the value, and dependence that is
-    too weak for the validation rows to confirm is missed without a trace.
+    Attributes:
+        nats: The estimate.
+        variance: Variance of the mean of its held-out terms.
+        gap: In-sample less held-out estimate.
+        gain: The estimate less that of the closed-form critic alone.
+        rows: Number of rows; of independent ones, where rows depend on each other.
+        columns: Number of columns of both sides.
+    """
+
+    nats: float
+    variance: float
+    gap: float
+    gain: float
+    rows: float
+    columns: int
+
+    def parts(self) -> dict[str, float]:
+        """Return quantities of the order of an error, in nats, by name."""
+        crowded = math.sqrt(self.columns / self.rows)
+        return {
+            "floor": 1.0,
+            "few": 1 / self.rows,
+            "gap": abs(self.gap),
+            "value": abs(self.nats),
+            "gain": abs(self.gain),
+            "crowded": crowded,
+            "crowded value": crowded * abs(self.nats),
+            "crowded gain": crowded * abs(self.gain),
+        }
+
+    def strata(self) -> tuple[str, ...]:
+        """Return the strata of rows, columns and value that the estimate lies in."""
+        return (
+            "rows < 1,000" if self.rows < 1_000 else "rows >= 1,000",
+            "columns < 5" if self.columns < 5 else "columns >= 5",
+            "nats < 0.3" if self.nats < 0.3 else "nats >= 0.3",
+        )
+
+
+def standard_errors(signs: Signs, functional: bool = False) -> Errors:
+    r"""Return the standard errors that hold the truth in 95 % of the atlas.
+
+    .. math:: \sigma_\pm = c \sqrt{v + \sum_k (w_k^\pm s_k)^2}
+
+    with the variance v of the mean, the parts :math:`s_k` of :meth:`Signs.parts`, weights for
+    either side, and the largest factor c of the strata.
 
     Args:
-        terms: Terms whose mean is the held-out estimate, shape ``(N,)``.
-        gap: In-sample less held-out estimate.
-        nats: The estimate.
-        groups: Number of the group of each row; terms of a group may depend on each other.
+        signs: What the estimate knows about its own error.
         functional: Whether the information may be infinite.
     """
-    effective = len(terms) / design_effect(terms, groups)
-    unseen = LEAST_ERROR + LEAST_ROWS / effective
-    errors = (GAP_SHARE * gap, MODEL_SHARE * nats, unseen)
-    error = math.sqrt(mean_variance(terms, groups) + sum(error**2 for error in errors))
-    return Errors(error, math.inf if functional else error)
+    factor = max(FACTORS[stratum] for stratum in signs.strata())
+    below, above = (
+        factor * math.sqrt(signs.variance + _squares(signs.parts(), weights))
+        for weights in (BELOW, ABOVE)
+    )
+    return Errors(below, math.inf if functional else above)
+
+
+def _squares(parts: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    return sum((weight * parts[name]) ** 2 for name, weight in weights.items())
+
+
+def difference_errors(variance: float, more: Errors, less: Errors, shared: float) -> Errors:
+    """Return the standard errors of a difference of estimates on the same rows.
+
+    Args:
+        variance: Variance of the mean of the differences, row by row.
+        more: Standard errors of the estimate from which the other is taken.
+        less: Standard errors of the other.
+        shared: Sum of the variances of the two means, part of which cancels in the difference.
+    """
+    cancelled = variance - shared
+    below = more.below**2 + less.above**2 + cancelled
+    above = more.above**2 + less.below**2 + cancelled
+    return Errors(*(math.sqrt(max(square, variance)) for square in (below, above)))
