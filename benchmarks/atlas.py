@@ -49,7 +49,7 @@ def measure(kind: str, seed: int) -> dict[str, Any]:
     """Draw a distribution and a sample of it, and estimate."""
     rng = np.random.default_rng([zlib.crc32(kind.encode()), seed])
     case = KINDS[kind](rng)
-    rows = int(np.exp(rng.uniform(*np.log(SIZES))))
+    rows = int(SIZES[0] * (SIZES[1] / SIZES[0]) ** rng.beta(1, 1.5))
     x, z = case.draw(rows, rng)
     result = estimate_mutual_information(x, z, seed=seed, progress_bar=False)
     return {

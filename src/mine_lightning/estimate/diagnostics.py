@@ -188,9 +188,9 @@ def _serial_dependence(e: Evidence) -> str | None:
     if e.sample.serial < SERIAL:
         return None
     return (
-        "Neighbouring rows resemble each other on both sides. If rows follow each other in time, "
-        "value and interval are too sure: give `blocks`, longer than the resemblance lasts, or "
-        "take differences. If rows are merely sorted, shuffle them first."
+        "Neighbouring rows resemble each other on both sides. Rows that are merely sorted do no "
+        "harm; if they follow each other in time, value and interval are too sure: give `blocks`, "
+        "longer than the resemblance lasts, or take differences."
     )
 
 
