@@ -29,6 +29,7 @@ from mine_lightning import (
     TensorDataModule,
     WholeCheckpointIO,
 )
+from mine_lightning.cli import main
 from mine_lightning.data import GaussianPairs
 
 ROOT = Path(__file__).parents[2]
@@ -302,6 +303,52 @@ def test_a_checkpoint_cannot_name_what_to_run(tmp_path: Path) -> None:
         assert not proof.exists()
 
 
+FOREIGN = """
+import sys
+from pathlib import Path
+from torch import nn
+Path(__file__).with_name("proof").touch()
+class Net(nn.Module):
+    def forward(self, x, z):
+        return (x * z).sum(-1)
+"""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jsonargparse")
+@pytest.mark.parametrize("named", [{"class_path": "foreign_net.Net"}, "foreign_net.Net"], ids=str)
+def test_a_checkpoint_imports_nothing_that_is_not_allowed(
+    named: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "foreign_net.py").write_text(FOREIGN)
+    path, proof = tmp_path / "foreign.ckpt", tmp_path / "proof"
+    fit("tensor", 9, tmp_path, max_epochs=1)
+    checkpoint = torch.load(tmp_path / "end.ckpt", weights_only=True)
+    checkpoint["hyper_parameters"]["critic"] = named
+    checkpoint["state_dict"] = {
+        name: value for name, value in checkpoint["state_dict"].items() if "critic" not in name
+    }
+    torch.save(checkpoint, path)
+    message = "Expected classes that are imported, got `foreign_net.Net`"
+    try:
+        for load in (
+            MutualInformationEstimator.load_from_checkpoint,
+            WholeCheckpointIO().load_checkpoint,
+            WholeCheckpointIO(["foreign"]).load_checkpoint,
+        ):
+            with pytest.raises(ValueError, match=message):
+                load(path)
+        with pytest.raises(SystemExit, match=message):
+            main(["test", "--config=table", f"--ckpt_path={path}"])
+        assert not proof.exists()
+        WholeCheckpointIO(["foreign_net"]).load_checkpoint(path)
+        model = MutualInformationEstimator.load_from_checkpoint(path, allow=["foreign_net.Net"])
+        assert type(model.critic).__name__ == "Net"
+        MutualInformationEstimator.load_from_checkpoint(path)  # it is imported now
+    finally:
+        sys.modules.pop("foreign_net", None)
+
+
 def _batches():
     data = build_data("fixed draws", Path())
     data.setup()
@@ -337,6 +384,14 @@ def test_a_checkpoint_of_another_architecture_is_named(tmp_path: Path) -> None:
         MutualInformationEstimator.load_from_checkpoint(
             tmp_path / "end.ckpt", critic=ConcatCritic([4])
         )
+
+
+def test_an_open_checkpoint_is_read_as_one_by_its_path_is(tmp_path: Path) -> None:
+    fit("tensor", 9, tmp_path, max_epochs=1)
+    with (tmp_path / "end.ckpt").open("rb") as file:
+        opened = MutualInformationEstimator.load_from_checkpoint(file)
+    named = MutualInformationEstimator.load_from_checkpoint(tmp_path / "end.ckpt")
+    assert_identical(opened.state_dict(), named.state_dict())
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Checkpoints: whole files, and a place to go on from after an interruption."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.files import written_whole
+from mine_lightning.support.trust import check_class_paths
 
 __all__ = ["RestartCheckpoint", "WholeCheckpointIO", "read_as_checkpoint"]
 
+HYPERPARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 PARTS = ("state_dict", "pytorch-lightning_version")
 
 
@@ -46,10 +48,17 @@ class WholeCheckpointIO(TorchCheckpointIO):
     a copy where that is another file system. The command line uses this one by default. Paths with
     a protocol, such as ``s3://``, are left to Lightning's.
 
+    Args:
+        allow: Modules or classes, by their paths, that may be imported because a checkpoint's
+            hyperparameters name them. Others have to be imported already or be of this package.
+
     Example:
         >>> from lightning.pytorch import Trainer
         >>> trainer = Trainer(plugins=[WholeCheckpointIO()], logger=False)
     """
+
+    def __init__(self, allow: Sequence[str] = ()) -> None:
+        self.allow = tuple(allow)
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -72,22 +81,30 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
     def load_checkpoint(
         self,
-        path: str | Path,
+        path: Any,
         map_location: Callable[..., Any] | None = lambda storage, location: storage,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Read a checkpoint; ``weights_only=False`` alone lets it execute code.
+        """Read a checkpoint, or an open one; ``weights_only=False`` alone lets it execute code.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is no whole checkpoint of Lightning's.
+            ValueError: If it is no whole checkpoint of Lightning's, or names a class that is
+                neither imported nor allowed.
         """
         with read_as_checkpoint(path):
-            loaded = super().load_checkpoint(path, map_location, weights_only is not False)
+            if hasattr(path, "seek"):
+                loaded = torch.load(path, map_location, weights_only=weights_only is not False)
+                path.seek(0)
+            else:
+                loaded = super().load_checkpoint(path, map_location, weights_only is not False)
         if not isinstance(loaded, dict) or not all(part in loaded for part in PARTS):
             raise ValueError(
                 f"Expected {str(path)!r} to be a checkpoint of Lightning, got another."
             )
+        if weights_only is not False:
+            with read_as_checkpoint(path):
+                check_class_paths([loaded.get(part) for part in HYPERPARAMETERS], self.allow)
         return loaded
 
 

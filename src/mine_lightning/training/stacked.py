@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from typing_extensions import Self
 
-from mine_lightning.callbacks.checkpoints import read_as_checkpoint
+from mine_lightning.callbacks.checkpoints import WholeCheckpointIO, read_as_checkpoint
 from mine_lightning.callbacks.dashboard import Dashboard
 from mine_lightning.callbacks.threads import FewThreads
 from mine_lightning.data.loading.placement import beside
@@ -90,16 +90,23 @@ class StackedTraining(LightningModule):
         hparams_file: Any = None,
         strict: bool | None = None,
         weights_only: bool | None = True,
+        allow: Sequence[str] = (),
         **kwargs: Any,
     ) -> Self:
         """Rebuild the module from a checkpoint; nothing in it is executed.
 
         The arguments are those of
-        :meth:`lightning.pytorch.LightningModule.load_from_checkpoint`.
+        :meth:`lightning.pytorch.LightningModule.load_from_checkpoint`, and
+
+        Args:
+            allow: Modules or classes, by their paths, that may be imported because the checkpoint
+                names them. Others have to be imported already or be of this package.
 
         Raises:
-            ValueError: If the file is no whole checkpoint of this module.
+            ValueError: If the file is no whole checkpoint of this module, or names a class that is
+                neither imported nor allowed.
         """
+        WholeCheckpointIO(allow).load_checkpoint(checkpoint_path, weights_only=weights_only)
         with read_as_checkpoint(checkpoint_path):
             return super().load_from_checkpoint(
                 checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
