@@ -43,7 +43,9 @@ from .estimate.conditional import (
     estimate_conditional_mutual_information as estimate_conditional_mutual_information,
 )
 from .estimate.matrix import MutualInformationMatrix as MutualInformationMatrix
+from .estimate.matrix import PairwiseEstimates as PairwiseEstimates
 from .estimate.matrix import mutual_information_matrix as mutual_information_matrix
+from .estimate.matrix import mutual_information_with as mutual_information_with
 from .estimate.results import MutualInformationEstimate as MutualInformationEstimate
 from .estimate.transfer import estimate_transfer_entropy as estimate_transfer_entropy
 from .metrics import EffectiveSampleSize as EffectiveSampleSize

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from mine_lightning import MutualInformationEstimate, estimate_mutual_information
 from mine_lightning.data import GaussianPairs, TableDataModule, beyond_normal_tasks
-from mine_lightning.estimate.call import as_labels, default_epochs
+from mine_lightning.estimate.call import default_epochs
 from mine_lightning.estimate.crossfit import CrossFitEstimator
 
 QUICK = {"progress_bar": False, "max_epochs": 4}
@@ -123,21 +123,6 @@ def test_images_are_flattened() -> None:
     images = np.pad(features.reshape(-1, 1, 1, 3), ((0, 0), (0, 0), (0, 1), (0, 0)))
     result = estimate_mutual_information(images, labels, **QUICK)
     assert result.nats > 0.5
-
-
-def test_few_integers_are_labels_and_many_are_numbers() -> None:
-    assert isinstance(as_labels(np.arange(100) % 7), pd.DataFrame)
-    assert isinstance(as_labels(np.arange(100)), np.ndarray)
-    frame = pd.DataFrame({"a": [1, 2]})
-    assert as_labels(frame) is frame
-
-
-@pytest.mark.parametrize("dtype", [">i4", ">u2", ">U1"])
-def test_labels_of_any_byte_order(dtype: str) -> None:
-    labels = np.arange(100) % 7
-    pd.testing.assert_frame_equal(
-        as_labels(labels.astype(dtype)), as_labels(labels.astype(np.dtype(dtype).newbyteorder("=")))
-    )
 
 
 def test_atoms_are_named_by_column_and_side() -> None:

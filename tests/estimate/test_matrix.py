@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +16,10 @@ from mine_lightning import (
     ConditionalEstimate,
     estimate_conditional_mutual_information,
     mutual_information_matrix,
+    mutual_information_with,
 )
 
-QUICK = {"max_epochs": 3}
+QUICK = {"max_epochs": 3, "progress_bar": False}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def test_the_matrix_is_symmetric_and_finds_the_dependent_pair(frame: pd.DataFram
 
 
 def test_the_long_table_has_a_row_for_each_pair(frame: pd.DataFrame) -> None:
-    matrix = mutual_information_matrix(frame[["a", "b", "c"]], max_epochs=1)
+    matrix = mutual_information_matrix(frame[["a", "b", "c"]], max_epochs=1, progress_bar=False)
     values = {("a", "b"): 0.01, ("a", "c"): 0.04, ("b", "c"): 0.5}
     results = {pair: replace(matrix[pair], p_value=p) for pair, p in values.items()}
     matrix = replace(matrix, estimates=results)
@@ -60,7 +63,7 @@ def test_the_long_table_has_a_row_for_each_pair(frame: pd.DataFrame) -> None:
 
 
 def test_a_map_without_dependence_is_drawn(frame: pd.DataFrame) -> None:
-    matrix = mutual_information_matrix(frame[["a", "c"]], max_epochs=1)
+    matrix = mutual_information_matrix(frame[["a", "c"]], max_epochs=1, progress_bar=False)
     none = replace(matrix["a", "c"], nats=-0.01)
     figure = replace(matrix, estimates={("a", "c"): none}).plot()
     assert figure.axes[0].images[0].get_clim() == (0, 0.1)
@@ -76,13 +79,109 @@ def test_groups_of_columns_are_variables(frame: pd.DataFrame) -> None:
     ("groups", "message"),
     [
         ({"one": ["a"]}, "Expected at least 2 columns or groups, got 1"),
-        ({"one": ["a", "b"], "two": ["b"]}, "no column in common, got `b`"),
-        ({"one": ["a"], "two": ["d"]}, "Expected `z` to name columns of the table, got 'd'"),
+        (
+            {"one": ["a", "b"], "two": ["b"]},
+            "Expected `one` and `two` to have no column in common, got `b`",
+        ),
+        ({"one": ["a"], "two": ["d"]}, "Expected `two` to name columns of the table, got 'd'"),
+        ({"one": "a", "two": ["b"]}, "Expected `one` to be a list of at least one column, got 'a'"),
     ],
 )
 def test_mistaken_groups_are_named(frame: pd.DataFrame, groups: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mutual_information_matrix(frame, groups, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["temp", "rain", "temp"], "to have different names, got `temp` more than once: rename"),
+        ([1, "1", 2], "to have different names, got `1` more than once"),
+        (["a", "a", "b", "b"], "got `a`, `b` more than once"),
+        ([("u", 1), ("u", 1)], r"got `\('u', 1\)` more than once"),
+    ],
+)
+def test_columns_of_one_name_are_refused(names: list, message: str) -> None:
+    values = np.random.default_rng(0).normal(size=(60, len(names)))
+    frame = pd.DataFrame(values, columns=pd.Index(names, dtype=object))
+    with pytest.raises(ValueError, match=message):
+        mutual_information_matrix(frame, **QUICK)
+    with pytest.raises(ValueError, match=message):
+        mutual_information_with(frame, 0, **QUICK)
+    groups = {"first": [0], "last": [len(names) - 1]}
+    assert mutual_information_matrix(frame, groups, **QUICK).names == ("first", "last")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([0.5] * 200, "to vary in every column, .* in every row of column `bad`"),
+        ([math.nan, *range(199)], "Expected `frame` to be finite, .* 1 in column `bad`"),
+        ([f"{n},5" for n in range(200)], "column `bad` of `frame` .* `decimal=','`"),
+        (pd.date_range("2020", periods=200), "column `bad` of `frame` .* got datetime64 values"),
+    ],
+)
+def test_all_columns_are_checked_before_the_first_pair(
+    frame: pd.DataFrame, column: list, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a pair was estimated")
+
+    monkeypatch.setattr("mine_lightning.estimate.matrix.estimate_mutual_information", fail)
+    for call in (mutual_information_matrix, partial(mutual_information_with, target="a")):
+        with pytest.raises(ValueError, match=message):
+            call(frame.assign(bad=column), **QUICK)
+
+
+def test_gaps_are_left_out_pair_by_pair(frame: pd.DataFrame) -> None:
+    gaps = frame.assign(a=frame["a"].where(frame.index != 3), c=frame["c"].where(frame.index > 9))
+    with pytest.warns(UserWarning, match="Dropped"):
+        matrix = mutual_information_matrix(gaps[["a", "b", "c"]], missing="drop", **QUICK)
+    rows = {pair: result.rows for pair, result in matrix.estimates.items()}
+    assert rows == {("a", "b"): 199, ("a", "c"): 190, ("b", "c"): 190}
+    with pytest.raises(ValueError, match=r"at least 2 rows .* in column `a`, got 0 of 200"):
+        mutual_information_matrix(frame.assign(a=math.nan), missing="drop", **QUICK)
+
+
+@pytest.mark.parametrize("target", ["kind", 3, ["kind"], "3"])
+def test_one_against_many(frame: pd.DataFrame, target: object) -> None:
+    found = mutual_information_with(frame, target, **QUICK)
+    assert [*found.estimates] == [("a", "kind"), ("b", "kind"), ("c", "kind")]
+    expected = mutual_information_matrix(frame[["b", "kind"]], **QUICK)
+    assert found["kind", "b"].nats == expected["b", "kind"].nats
+    assert found.to_frame()["p_value_adjusted"].between(0, 1).all()
+    assert "kind" in str(found)
+    assert len(found) == 3
+
+
+def test_several_columns_are_one_target(frame: pd.DataFrame) -> None:
+    found = mutual_information_with(frame, ["a", "c"], **QUICK)
+    assert [*found.estimates] == [("b", "a, c"), ("kind", "a, c")]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("knd", "Expected `target` to name columns of the table, got 'knd'. Did you mean `kind`"),
+        ([], "Expected `target` to be a list of at least one column"),
+        (["a", "b", "c", "kind"], "Expected `frame` to have columns beside `target`, got none"),
+    ],
+)
+def test_mistaken_targets_are_named(frame: pd.DataFrame, target: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mutual_information_with(frame, target, **QUICK)
+
+
+def test_the_bar_counts_pairs(frame: pd.DataFrame, capsys: pytest.CaptureFixture) -> None:
+    mutual_information_matrix(frame[["a", "b", "c"]], max_epochs=1)
+    assert "pair 3 of 3" in capsys.readouterr().err
+
+
+def test_two_processes_give_the_same(frame: pd.DataFrame) -> None:
+    one = mutual_information_matrix(frame[["a", "b", "c"]], **QUICK)
+    with joblib.parallel_config(n_jobs=2):
+        two = mutual_information_matrix(frame[["a", "b", "c"]], **QUICK)
+    assert one.estimates == two.estimates
 
 
 def chain(rows: int, direct: float) -> tuple[torch.Tensor, ...]:
@@ -117,10 +216,8 @@ def _shows_and_stores(result: ConditionalEstimate, folder: Path) -> None:
 def test_incomplete_rows_of_all_three_are_dropped() -> None:
     x, z, y = (v.clone() for v in chain(100, 0.0))
     x[1] = y[2] = math.nan
-    with pytest.warns(UserWarning, match="Dropped 1 of"):
-        result = estimate_conditional_mutual_information(
-            x, z, y, missing="drop", progress_bar=False, **QUICK
-        )
+    with pytest.warns(UserWarning, match="Dropped 2 of 100"):
+        result = estimate_conditional_mutual_information(x, z, y, missing="drop", **QUICK)
     assert result.rows == 98
     with pytest.raises(ValueError, match="missing or infinite"):
         estimate_conditional_mutual_information(x, z, y)

@@ -18,7 +18,7 @@ class TensorArguments(PairArguments, total=False):
 
 
 class TensorDataModule(PairDataModule):
-    """Pairs from NumPy arrays, tensors, pandas Series and DataFrames, or nested lists.
+    """Pairs from arrays, tensors, data frames of any library, dicts of columns, or nested lists.
 
     The arrays are checked and copied here, before any training.
 
@@ -60,7 +60,7 @@ class TensorDataModule(PairDataModule):
         self._pairs = check_pairs(x, z, missing)
         self._true_mi = true_mi
         self.kept_rows = self._pairs.kept
-        self.dropped_rows = len(x) - len(self.kept_rows)
+        self.dropped_rows = self._pairs.given - len(self.kept_rows)
         self.x_columns, self.z_columns = self._pairs.x_columns, self._pairs.z_columns
 
     @property

@@ -1,9 +1,10 @@
-"""Doors: turn what users have (arrays, tensors, DataFrames) into checked tensors of rows.
+"""Doors: turn what users have (arrays, tensors, data frames) into checked tensors of rows.
 
-Numbers stay numbers. Text and categorical columns of a DataFrame become one-hot columns.
+Numbers stay numbers. Text and categories become one-hot columns, vectors in a column columns of
+their own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,14 +15,27 @@ from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
 from torch import Tensor
 
-__all__ = ["Missing", "Pairs", "as_rows", "check_apart", "check_paired", "check_pairs", "narrow"]
+from mine_lightning.data.columns import encode
+from mine_lightning.data.containers import Columns, name_places, native, real_array, unpack
+
+__all__ = [
+    "Checked",
+    "Missing",
+    "Pairs",
+    "as_rows",
+    "as_table",
+    "check_apart",
+    "check_columns",
+    "check_paired",
+    "check_pairs",
+    "check_together",
+    "narrow",
+]
 
 Missing = Literal["raise", "drop"]
 
-REAL = "fiub"  # kinds of dtype
-NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty"}
 LARGEST, SMALLEST = 1e150, 1e-150  # their squares are still float64 numbers
-FEW_CATEGORIES, MOST_CATEGORIES = 10, 1000
+MOST_LABELS, LEAST_ROWS = 20, 5  # values of an integer label, and rows for each of them
 
 
 class Pairs(NamedTuple):
@@ -33,6 +47,7 @@ class Pairs(NamedTuple):
         kept: Row numbers of the input that were kept, shape ``(N,)``.
         x_columns: Name of each column of x; a one-hot column is called ``column=category``.
         z_columns: Name of each column of z.
+        given: Number of rows of the input.
     """
 
     x: Tensor
@@ -40,6 +55,19 @@ class Pairs(NamedTuple):
     kept: Tensor
     x_columns: list[str]
     z_columns: list[str]
+    given: int
+
+
+class Checked(NamedTuple):
+    """Checked rows of one variable.
+
+    Attributes:
+        rows: Rows, shape ``(N, ...)``.
+        columns: Name of each column.
+    """
+
+    rows: Tensor
+    columns: list[str]
 
 
 class _Rows(NamedTuple):
@@ -54,21 +82,23 @@ class _Rows(NamedTuple):
     def flat(self) -> NDArray[Any]:
         return self.values.reshape(len(self.values), -1)
 
-    def tensor(self) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.values))
+    def checked(self) -> Checked:
+        return Checked(torch.from_numpy(np.ascontiguousarray(self.values)), self.columns)
 
 
 def as_rows(name: str, values: Any) -> Tensor:
-    """Turn a user's array into checked rows.
+    """Turn a user's array or table into checked rows.
 
-    Takes NumPy arrays of any memory layout, tensors (detached and brought to the CPU), pandas
-    Series and DataFrames, and nested lists. Text and categorical columns of a DataFrame are encoded
-    with one column for each category, in sorted order or in that of the dtype; truth values are 0
-    and 1. The rows are a copy.
+    Takes NumPy arrays of any memory layout, structured ones too, tensors (detached and brought to
+    the CPU), nested lists, data frames and columns of pandas, polars, Arrow and every other library
+    that narwhals or Arrow's interface knows, dicts of columns and lists of records. Text and
+    categories are encoded with one column for each category, in sorted order or in that of the
+    dtype; truth values are 0 and 1; equally long vectors in a column become columns. The rows are a
+    copy.
 
     Args:
         name: What to call the argument in an error.
-        values: The array, shape ``(N,)`` or ``(N, ...)``.
+        values: The array, shape ``(N,)`` or ``(N, ...)``, or the table.
 
     Returns:
         Finite rows, shape ``(N, 1)`` or ``(N, ...)``. They are float32, or float64 where float32
@@ -76,35 +106,33 @@ def as_rows(name: str, values: Any) -> Tensor:
 
     Raises:
         ValueError: If there are fewer than 2 rows or no columns; if values are complex, objects,
-            text, dates, masked, missing, infinite or of a magnitude beyond 1e150; if the array is
-            sparse or ragged; if a column is constant.
+            numbers written as text, dates, missing, infinite or of a magnitude beyond 1e150; if the
+            array is sparse, ragged or not in memory; if a column is constant.
 
     Example:
         >>> as_rows("x", [1, 2, 4])
         tensor([[1.],
                 [2.],
                 [4.]], dtype=torch.float64)
-        >>> as_rows("z", pd.DataFrame({"hue": ["red", "blue", "red"]}))
+        >>> as_rows("z", {"hue": ["red", "blue", "red"]})
         tensor([[0., 1.],
                 [1., 0.],
                 [0., 1.]], dtype=torch.float64)
     """
     rows = _parse(name, values)
     _check_finite([rows])
-    return _check_varying(rows).tensor()
+    return _check_varying(rows).checked().rows
 
 
-def check_pairs(
-    x: Any, z: Any, missing: Missing = "raise", names: tuple[str, str] = ("x", "z")
-) -> Pairs:
-    """Turn two of a user's arrays into checked pairs of rows.
+def check_pairs(x: Any, z: Any, missing: Missing = "raise", labels: bool = False) -> Pairs:
+    """Turn two of a user's arrays or tables into checked pairs of rows.
 
     Args:
-        x: Array, tensor or DataFrame, shape ``(N,)`` or ``(N, ...)``; see :func:`as_rows`.
-        z: Array, tensor or DataFrame, likewise.
+        x: Shape ``(N,)`` or ``(N, ...)``, or a table; see :func:`as_rows`.
+        z: Likewise.
         missing: What to do with rows that have a missing or infinite value in x or z: "raise" an
             error, or "drop" the rows and say in a warning how many they were.
-        names: What to call the two in an error.
+        labels: Whether one-dimensional integers of at most 20 values are categories.
 
     Returns:
         The rows, which of the input's rows they are, and the names of their columns.
@@ -118,24 +146,92 @@ def check_pairs(
         >>> pairs.x.shape, pairs.z.shape
         (torch.Size([3, 1]), torch.Size([3, 1]))
     """
+    checked, kept, given = check_together({"x": x, "z": z}, missing, labels)
+    (x_rows, x_columns), (z_rows, z_columns) = checked.values()
+    return Pairs(x_rows, z_rows, kept, x_columns, z_columns, given)
+
+
+def check_together(
+    variables: Mapping[str, Any], missing: Missing = "raise", labels: bool = False
+) -> tuple[dict[str, Checked], Tensor, int]:
+    """Turn several variables, by what to call them in an error, into checked rows.
+
+    Args:
+        variables: Arrays or tables of equally many rows.
+        missing: As for :func:`check_pairs`.
+        labels: Likewise.
+
+    Returns:
+        The variables, the numbers of the rows kept, shape ``(N,)``, and how many were given.
+
+    Raises:
+        ValueError: As :func:`check_pairs`.
+    """
     if missing not in ("raise", "drop"):
         raise ValueError(f"Expected `missing` to be 'raise' or 'drop', got {missing!r}.")
-    x_rows, z_rows = _parse(names[0], x), _parse(names[1], z)
-    check_paired(x, z, len(x_rows.values), len(z_rows.values), names)
-    kept = np.arange(len(x_rows.values))
+    parsed = {name: _parse(name, values, labels) for name, values in variables.items()}
+    first, *others = parsed.values()
+    for rows in others:
+        names = (first.name, rows.name)
+        x, z = (variables[name] for name in names)
+        check_paired(x, z, len(first.values), len(rows.values), names)
+    kept = np.arange(len(first.values))
     if missing == "drop":
-        kept = _complete([x_rows, z_rows])
-        x_rows, z_rows = (r._replace(values=r.values[kept]) for r in (x_rows, z_rows))
+        kept = _complete(list(parsed.values()))
+        parsed = {name: r._replace(values=r.values[kept]) for name, r in parsed.items()}
     else:
-        _check_finite([x_rows, z_rows])
-    x_rows, z_rows = _check_varying(x_rows), _check_varying(z_rows)
-    return Pairs(
-        x_rows.tensor(),
-        z_rows.tensor(),
-        torch.from_numpy(kept),
-        x_rows.columns,
-        z_rows.columns,
-    )
+        _check_finite(parsed.values())
+    checked = {name: _check_varying(rows).checked() for name, rows in parsed.items()}
+    return checked, torch.from_numpy(kept), len(first.values)
+
+
+def as_table(name: str, values: Any) -> pd.DataFrame:
+    """Return a table of any kind as a DataFrame; the columns of an array are called 0, 1, ...
+
+    Args:
+        name: What to call the argument in an error.
+        values: See :func:`as_rows`.
+
+    Raises:
+        ValueError: If it is no table.
+
+    Example:
+        >>> as_table("frame", np.zeros((2, 3))).columns.tolist()
+        [0, 1, 2]
+    """
+    found = unpack(name, values)
+    if isinstance(found, np.ndarray) and found.ndim == 2:
+        found = pd.DataFrame(native(found))
+    if not isinstance(found, pd.DataFrame):
+        raise ValueError(f"Expected `{name}` to be a table, shape (N, D), got {found.shape}.")
+    return found
+
+
+def check_columns(name: str, table: pd.DataFrame, missing: Missing = "raise") -> None:
+    """Raise if any column of a table could not stand in a pair, before the first is estimated.
+
+    Args:
+        name: What to call the table in an error.
+        table: The table.
+        missing: As for :func:`check_pairs`; with "drop" a column is looked at without its gaps.
+
+    Raises:
+        ValueError: As :func:`as_rows`.
+    """
+    rows = _parse(name, table)
+    if missing != "drop":
+        _check_finite([rows])
+        _check_varying(rows)
+        return
+    for place in range(table.shape[1]):
+        column = _parse(name, table.iloc[:, [place]])
+        whole = ~_incomplete([column])
+        if whole.sum() < 2:
+            raise ValueError(
+                f"Expected `{name}` to have at least 2 rows without missing or infinite values in "
+                f"column {column.sources[0]}, got {whole.sum()} of {len(whole)}."
+            )
+        _check_varying(column._replace(values=column.values[whole]))
 
 
 def check_extremes(name: str, columns: list[str], low: NDArray[Any], high: NDArray[Any]) -> None:
@@ -189,88 +285,34 @@ def check_apart(name: str, rows: Tensor, transformed: Tensor) -> None:
             )
 
 
-def _parse(name: str, values: Any) -> _Rows:
+def _parse(name: str, values: Any, labels: bool = False) -> _Rows:
     """Turn anything into rows that may still hold missing values."""
-    if isinstance(values, pd.Series):
-        values = values.to_frame(name if values.name is None else values.name)
-    if isinstance(values, pd.DataFrame):
-        rows = _parse_frame(name, values)
+    found = unpack(name, values)
+    found = _as_labels(found) if labels else found
+    if isinstance(found, pd.Series):
+        found = found.to_frame(name if found.name is None else found.name)
+    if isinstance(found, pd.DataFrame):
+        rows = _parse_frame(name, found)
     else:
-        array = real_array(name, _array(name, values))
+        array = real_array(name, found)
         array = array[:, None] if array.ndim == 1 else array
         columns = name_places(array.shape[1:])
         rows = _Rows(name, array, columns, columns)
     if len(rows.values) < 2 or rows.values.size == 0:
         raise ValueError(
-            f"Expected `{name}` to have at least 2 rows and 1 column, got shape {np.shape(values)}."
+            f"Expected `{name}` to have at least 2 rows and 1 column, got shape {found.shape}."
         )
     return rows
 
 
-def name_places(shape: tuple[int, ...]) -> list[str]:
-    """Name every value of a row by its position."""
-    if len(shape) == 1:
-        return [str(column) for column in range(shape[0])]
-    return [str(place) for place in np.ndindex(*shape)]
-
-
-def _array(name: str, values: Any) -> NDArray[Any]:
-    """Turn a tensor, an array or nested lists into an array."""
-    if isinstance(values, Tensor):
-        return _tensor_array(name, values)
-    if hasattr(values, "toarray"):
-        raise ValueError(
-            f"Expected `{name}` to be a dense array, got a sparse {type(values).__name__}: "
-            "call its `toarray()`."
-        )
-    if np.ma.is_masked(values) and values.dtype.kind in REAL:
-        return np.ma.filled(values.astype(np.float64), np.nan)
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(
-            f"Expected `{name}` to be an array of shape (N, ...), "
-            f"got a {type(values).__name__} that cannot become one: {error}"
-        ) from error
-
-
-def _tensor_array(name: str, values: Tensor) -> NDArray[Any]:
-    if values.layout != torch.strided or values.is_quantized or values.is_meta:
-        raise ValueError(
-            f"Expected `{name}` to be a dense tensor with values, "
-            f"got {values.layout}, {values.dtype} on {values.device}."
-        )
-    values = values.detach().cpu()
-    if values.is_floating_point() and values.dtype != torch.float64:
-        values = values.float()
-    return values.resolve_conj().resolve_neg().numpy()
-
-
-def real_array(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Copy an array of real numbers as float32, or float64 where its dtype is wider."""
-    if array.ndim == 0:
-        raise ValueError(
-            f"Expected `{name}` to be an array of shape (N,) or (N, ...), "
-            f"got {_shorten(array[()])}."
-        )
-    if array.dtype.kind not in REAL:
-        example = f" such as {_shorten(array.flat[0])}" if array.size else ""
-        raise ValueError(
-            f"Expected `{name}` to hold real numbers, got {_kind(array.dtype)}{example}."
-        )
-    wide = np.result_type(array.dtype, np.float32)
-    with np.errstate(over="ignore"):
-        return np.array(array, dtype=min(wide, np.dtype(np.float64)), order="C")
-
-
-def _kind(dtype: np.dtype[Any]) -> str:
-    kinds = {"c": "complex numbers", "O": "objects", "U": "text", "S": "bytes"}
-    return kinds.get(dtype.kind, str(dtype))
-
-
-def _shorten(value: Any, length: int = 40) -> str:
-    text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+def _as_labels(found: Columns | NDArray[Any]) -> Columns | NDArray[Any]:
+    """Make integers of few values, such as the numbers of classes, categories."""
+    if isinstance(found, pd.DataFrame) or found.ndim != 1:
+        return found
+    column = found if isinstance(found, pd.Series) else pd.Series(native(found), name="label")
+    few = column.nunique() <= min(MOST_LABELS, len(column) // LEAST_ROWS)
+    integer = infer_dtype(column, skipna=True) == "integer"
+    return column.astype("category") if few and integer else found
 
 
 def _parse_frame(name: str, frame: pd.DataFrame) -> _Rows:
@@ -278,77 +320,11 @@ def _parse_frame(name: str, frame: pd.DataFrame) -> _Rows:
     blocks: list[NDArray[np.float64]] = [np.empty((len(frame), 0))]
     columns, sources = [], []
     for place, label in enumerate(map(str, frame.columns)):
-        block, categories = _encode(name, label, frame.iloc[:, place])
+        block, names = encode(name, label, frame.iloc[:, place])
         blocks.append(block)
-        columns += [f"{label}={category}" for category in categories] or [label]
+        columns += names
         sources += [f"`{label}`"] * block.shape[1]
     return _Rows(name, np.concatenate(blocks, axis=1), columns, sources)
-
-
-def _encode(name: str, label: str, column: pd.Series) -> tuple[NDArray[np.float64], list[Any]]:
-    """Return a column as numbers, shape ``(N, 1)``, or one-hot with its categories."""
-    kind = infer_dtype(column, skipna=True)
-    if kind in NUMBERS:
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)[:, None], []
-    if kind == "string":
-        _check_text(name, label, column)
-    elif kind != "categorical":
-        raise ValueError(
-            f"Expected column `{label}` of `{name}` to hold numbers or categories, "
-            f"got {_found(kind, column)}."
-        )
-    return _one_hot(name, label, column.astype("category"))
-
-
-def _found(kind: str, column: pd.Series) -> str:
-    what = {"complex": "complex numbers", "mixed-integer": "numbers mixed with text"}
-    examples = column.dropna()
-    example = f" such as {_shorten(examples.iloc[0])}" if len(examples) else ""
-    return what.get(kind, f"{kind} values") + example
-
-
-def _one_hot(name: str, label: str, column: pd.Series) -> tuple[NDArray[np.float64], list[Any]]:
-    column = column.cat.remove_unused_categories()
-    categories = column.cat.categories.tolist()
-    most = min(MOST_CATEGORIES, max(FEW_CATEGORIES, len(column) // 2))
-    if len(categories) > most:
-        raise ValueError(
-            f"Expected column `{label}` of `{name}` to hold at most {most} categories in "
-            f"{len(column)} rows, got {len(categories)}."
-        )
-    codes = column.cat.codes.to_numpy()
-    block = np.eye(len(categories))[codes] if categories else np.empty((len(column), 1))
-    block[codes < 0] = np.nan
-    return block, categories
-
-
-def _check_text(name: str, label: str, column: pd.Series) -> None:
-    """Raise if a column of text is one of numbers: as categories they would mean nothing."""
-    text = pd.Series(column.dropna().unique())
-    numeric = pd.to_numeric(text, errors="coerce").notna()
-    if numeric.sum() < max(1, len(text) / 2):
-        return
-    if numeric.all():
-        found = f"numbers written as text such as {_shorten(text.iloc[0])}"
-    else:
-        found = f"numbers mixed with text such as {_shorten(text[~numeric].iloc[0])}"
-    raise ValueError(
-        f"Expected column `{label}` of `{name}` to hold numbers or categories, got {found}."
-    )
-
-
-def count_rows(name: str, values: Any) -> int:
-    """Return the number of rows of whatever the user gave.
-
-    Raises:
-        ValueError: If it has none to count.
-    """
-    try:
-        return len(values)
-    except TypeError as error:
-        raise ValueError(
-            f"Expected `{name}` to be an array of shape (N,) or (N, ...), got {_shorten(values)}."
-        ) from error
 
 
 def check_paired(

@@ -1,7 +1,7 @@
 """Table files: read one, choose columns, estimate."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -193,14 +193,35 @@ def select_columns(
     """
     names = [str(name) for name in frame.columns]
     places = {"x": find_columns("x", names, x), "z": find_columns("z", names, z)}
-    if both := [names[place] for place in places["x"] if place in places["z"]]:
-        raise ValueError(
-            f"Expected `x` and `z` to have no column in common, got {_quoted(both)} in both."
-        )
+    check_disjoint(places["x"], places["z"], label=names.__getitem__)
     return frame.iloc[:, places["x"]], frame.iloc[:, places["z"]]
 
 
-def find_columns(variable: str, names: list[str], columns: list[str | int]) -> list[int]:
+def check_disjoint(
+    x: Sequence[Any],
+    z: Sequence[Any],
+    names: tuple[str, str] = ("x", "z"),
+    label: Callable[[Any], str] = str,
+) -> None:
+    """Raise if two variables share a column.
+
+    Args:
+        x: Columns of x.
+        z: Those of z.
+        names: What to call x and z in the error.
+        label: What to call a column.
+
+    Raises:
+        ValueError: If a column is in both.
+    """
+    if both := [label(column) for column in x if column in z]:
+        raise ValueError(
+            f"Expected `{names[0]}` and `{names[1]}` to have no column in common, "
+            f"got {_quoted(both)} in both."
+        )
+
+
+def find_columns(variable: str, names: list[str], columns: Sequence[str | int]) -> list[int]:
     """Return the positions of a variable's columns."""
     if not isinstance(columns, (list, tuple)) or not columns:
         raise ValueError(

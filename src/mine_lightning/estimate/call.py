@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
@@ -36,7 +35,6 @@ from mine_lightning.support.remarks import without_remarks
 
 __all__ = ["estimate_mutual_information"]
 
-MOST_LABELS = 20
 MOST_NAMED = 50
 PACKAGES = ("mine-lightning", "torch", "lightning")
 
@@ -81,9 +79,9 @@ def estimate_mutual_information(
         2018 (cross-fitting); Song and Ermon, 2020 (bounded ratios).
 
     Args:
-        x: Array, tensor, Series or DataFrame, shape ``(N,)`` or ``(N, ...)``. Text and categorical
-            columns and one-dimensional integer arrays of at most 20 values are labels; images are
-            flattened.
+        x: Array, tensor, or data frame or column of any library, shape ``(N,)`` or ``(N, ...)``;
+            see :func:`~mine_lightning.data.checks.as_rows`. Text, categories and one-dimensional
+            integers of at most 20 values are labels; images are flattened.
         z: Likewise.
         folds: Number of folds, or a splitter of scikit-learn that holds every row out once.
         groups: The group of each row, shape ``(N,)``, where rows of a group depend on each other,
@@ -124,14 +122,14 @@ def estimate_mutual_information(
     check_integer("seed", seed, least=0)
     if max_epochs is not None:
         check_integer("max_epochs", max_epochs)
-    pairs = check_pairs(as_labels(x), as_labels(z), missing)
+    pairs = check_pairs(x, z, missing, labels=True)
     swapped = Levels.of(pairs.x) is not None and Levels.of(pairs.z) is None
     sides = [
         (pairs.x, as_transform("x_transform", x_transform)),
         (pairs.z, as_transform("z_transform", z_transform)),
     ]
     (a, a_transform), (b, b_transform) = reversed(sides) if swapped else sides
-    given = row_groups(groups, blocks, len(x))
+    given = row_groups(groups, blocks, pairs.given)
     data = CrossFitDataModule(
         a,
         b,
@@ -154,7 +152,7 @@ def estimate_mutual_information(
         model = CrossFitEstimator(folds=len(data.folds.held), seed=seed, usual_epochs=usual)
         trainer.fit(model, datamodule=data)
     model.to(trainer.strategy.root_device)
-    result = _result(pairs, len(x), data, model, swapped)
+    result = _result(pairs, data, model, swapped)
     return replace(result, seconds=time.perf_counter() - start)
 
 
@@ -189,34 +187,8 @@ def quiet_trainer(max_epochs: int, progress_bar: bool = True, **kwargs: Any) -> 
     return Trainer(**{**settings, **kwargs})
 
 
-def as_labels(values: Any) -> Any:
-    """Mark one-dimensional integers of few values, which are labels, as categories.
-
-    Example:
-        >>> as_labels(np.array([0, 1, 2, 1] * 10)).columns.tolist()
-        ['label']
-        >>> as_labels(np.array([0.5, 1.5]))
-        array([0.5, 1.5])
-    """
-    if isinstance(values, pd.DataFrame) or getattr(values, "ndim", 1) != 1:
-        return values
-    try:
-        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-    except (ValueError, TypeError, RuntimeError):  # `check_pairs` says what is wrong
-        return values
-    if (
-        array.ndim != 1
-        or array.dtype.kind not in "iuUS"
-        or len(np.unique(array)) > min(MOST_LABELS, len(array) // 5)
-    ):
-        return values
-    index = values.index if isinstance(values, pd.Series) else None
-    native = array.astype(array.dtype.newbyteorder("="))
-    return pd.DataFrame({"label": pd.Categorical(native)}, index=index)
-
-
 def _result(
-    pairs: Pairs, rows: int, data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool
+    pairs: Pairs, data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool
 ) -> MutualInformationEstimate:
     readings = read(model, data)
     order = torch.cat(data.folds.held)
@@ -240,7 +212,7 @@ def _result(
         in_sample=readings.in_sample,
         lower_bound=readings.lower_bound,
         per_fold=tuple(readings.held.per_fold.tolist()),
-        pointwise=_placed(readings.log_ratios, pairs.kept[order], rows),
+        pointwise=_placed(readings.log_ratios, pairs.kept[order], pairs.given),
         terms=readings.terms[order.argsort()].numpy(),
         rows=len(pairs.x),
         folds=len(data.folds.held),
@@ -253,7 +225,7 @@ def _result(
         settings={**_settings(data, model, swapped), **_columns(pairs)},
         versions={package: version(package) for package in PACKAGES},
         critics=FoldCritics(data.views, model.best, swapped).cpu(),
-        **_plotted(pairs, rows),
+        **_plotted(pairs),
     )
 
 
@@ -307,12 +279,12 @@ def _plain(transform: Transform | None) -> Any:
     return "mine_lightning.RankToNormal" if transform is None else as_plain(transform)
 
 
-def _plotted(pairs: Pairs, rows: int) -> dict[str, Any]:
+def _plotted(pairs: Pairs) -> dict[str, Any]:
     """Return the two columns, in the order of the input, where there is one on each side."""
     sides: Sequence[Tensor] = (pairs.x, pairs.z)
     if any(side[0].numel() != 1 for side in sides):
         return {}
     return {
-        name: _placed(side.flatten(), pairs.kept, rows)
+        name: _placed(side.flatten(), pairs.kept, pairs.given)
         for name, side in zip(("x", "z"), sides, strict=True)
     }

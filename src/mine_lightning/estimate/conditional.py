@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from mine_lightning.data.checks import check_paired, check_pairs, count_rows
+from mine_lightning.data.checks import check_together
 from mine_lightning.estimate.arguments import EstimateArguments
-from mine_lightning.estimate.call import as_labels, estimate_mutual_information
+from mine_lightning.estimate.call import estimate_mutual_information
 from mine_lightning.estimate.dependence import mean_variance, row_groups
 from mine_lightning.estimate.figures import drawing
 from mine_lightning.estimate.quantity import Quantity
@@ -151,7 +149,7 @@ def estimate_conditional_mutual_information(
     their rows.
 
     Args:
-        x: Array, tensor, Series or DataFrame, shape ``(N,)`` or ``(N, ...)``; see
+        x: Array, tensor or table, shape ``(N,)`` or ``(N, ...)``; see
             :func:`~mine_lightning.estimate_mutual_information`.
         z: Likewise.
         given: The variable y, likewise.
@@ -169,19 +167,15 @@ def estimate_conditional_mutual_information(
         True
     """
     check_keywords(estimate_conditional_mutual_information, kwargs)
-    missing = kwargs.get("missing", "raise")
-    x, z, given = map(as_labels, (x, z, given))
-    check_paired(x, z, count_rows("x", x), count_rows("z", z))
-    first = check_pairs(z, given, missing, names=("z", "given"))
-    second = check_pairs(_take(x, first.kept), first.x, missing)
-    y = first.z[second.kept].flatten(1)
-    yz = torch.cat([y, second.z.flatten(1)], dim=1)
-    together = row_groups(kwargs.pop("groups", None), kwargs.pop("blocks", None), len(x))
+    variables = {"x": x, "z": z, "given": given}
+    checked, kept, count = check_together(variables, kwargs.get("missing", "raise"), labels=True)
+    x, z, y = (checked[name].rows.flatten(1) for name in variables)
+    together = row_groups(kwargs.pop("groups", None), kwargs.pop("blocks", None), count)
     if together is not None:
-        together = together[first.kept][second.kept]
+        together = together[kept]
     kwargs["groups"] = together
-    both = estimate_mutual_information(second.x, yz, **kwargs)
-    alone = estimate_mutual_information(second.x, y, **kwargs)
+    both = estimate_mutual_information(x, torch.cat([y, z], dim=1), **kwargs)
+    alone = estimate_mutual_information(x, y, **kwargs)
     errors = _errors(both, alone, together)
     return ConditionalEstimate(
         nats=both.nats - alone.nats,
@@ -206,13 +200,6 @@ def _errors(
         Errors(*(result.errors or 2 * (result.standard_error,))) for result in (both, given)
     )
     return difference_errors(mean_variance(first - second, groups), more, less, sum(separate))
-
-
-def _take(values: Any, rows: torch.Tensor) -> Any:
-    """Return some rows of whatever the user gave."""
-    if isinstance(values, (pd.Series, pd.DataFrame)):
-        return values.iloc[rows.numpy()]
-    return (values if isinstance(values, torch.Tensor) else np.asarray(values))[rows]
 
 
 def _diagnostics(

@@ -16,8 +16,9 @@ import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from mine_lightning.data.checks import check_paired, name_places, real_array
-from mine_lightning.data.tables import check_file, find_columns, whole_file
+from mine_lightning.data.checks import check_paired
+from mine_lightning.data.containers import name_places, real_array
+from mine_lightning.data.tables import check_disjoint, check_file, find_columns, whole_file
 
 __all__ = ["Chunk", "NumpySource", "ParquetSource", "Source", "open_source"]
 
@@ -274,14 +275,6 @@ def joined(ranges: Ranges) -> Ranges:
     """
     gaps = ranges[1:, 0] > ranges[:-1, 1]
     return np.stack([ranges[np.append(True, gaps), 0], ranges[np.append(gaps, True), 1]], axis=1)
-
-
-def check_disjoint(x: list[str], z: list[str]) -> None:
-    if both := [column for column in x if column in z]:
-        raise ValueError(
-            "Expected `x` and `z` to have no column in common, "
-            f"got {', '.join(f'`{column}`' for column in both)} in both."
-        )
 
 
 def _number_columns(variable: str, schema: Any, columns: list[str | int]) -> list[str]:
