@@ -91,10 +91,20 @@ def test_a_read_only_directory_is_named_before_anything_is_computed(mounted: Any
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [("ro", "Read-only file system"), ("size=4k", "No space left")]
+    ("options", "message"),
+    [
+        ("ro", "Read-only file system"),
+        ("size=4k", "No space left"),
+        ("size=16k", "No space left"),
+        ("size=24k", "No space left"),
+    ],
 )
 def test_a_log_directory_that_takes_nothing_ends_the_run_in_one_line(
-    mounted: Any, options: str, message: str, monkeypatch: pytest.MonkeyPatch
+    mounted: Any,
+    options: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.chdir(ROOT)
     folder = mounted(options)
@@ -103,6 +113,7 @@ def test_a_log_directory_that_takes_nothing_ends_the_run_in_one_line(
         main(["fit", "--config=configs/table.yaml", where, *QUICK])
     assert message in str(stop.value.code)
     assert "\n" not in str(stop.value.code)
+    assert "Traceback" not in capfd.readouterr().err
     assert not list(folder.rglob("*.ckpt"))
 
 

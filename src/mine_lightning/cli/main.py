@@ -1,8 +1,10 @@
 """The tree of commands, and what a mistake ends in."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import mine_lightning
 from mine_lightning.cli.estimate import estimate
@@ -35,6 +37,7 @@ def main(args: Sequence[str] | None = None) -> None:
         args: Arguments; those of the process by default.
     """
     given = list(sys.argv[1:] if args is None else args) or ["--help"]
+    threading.excepthook = partial(leave_to_main_thread, threading.excepthook)
     with mistakes_in_one_line():
         if given[0] in LIGHTNING:
             from mine_lightning.cli.lightning import run
@@ -65,6 +68,14 @@ def mistakes_in_one_line() -> Iterator[None]:
         if not known and not another:
             raise
         sys.exit(one_line(error))
+
+
+def leave_to_main_thread(
+    otherwise: Callable[[threading.ExceptHookArgs], object], error: threading.ExceptHookArgs
+) -> None:
+    """Say nothing of a disk that fails a thread: TensorBoard's writer raises it again."""
+    if not isinstance(error.exc_value, OSError):
+        otherwise(error)
 
 
 def one_line(error: BaseException) -> str:
