@@ -11,6 +11,7 @@ from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException, Unsupported
 from torch.optim import Adam, AdamW, Optimizer
 
+from mine_lightning.training.capture import CapturedStep
 from mine_lightning.training.steps import BareStep, HookedStep, is_bare
 
 __all__ = ["AdamStep", "Compile", "CompiledStep", "adam_update", "choose_step"]
@@ -30,8 +31,9 @@ def choose_step(module: Any, compile: Compile) -> HookedStep:
     kind: type[HookedStep] = BareStep if is_bare(module) else HookedStep
     if kind is BareStep and is_fused_adam(module.optimizers().optimizer):
         long = compile == "auto" and planned_steps(module.trainer) >= LONG_RUN
-        kind = CompiledStep if compile is True or long else AdamStep
-    elif compile is True:
+        adam = (CompiledStep if compile is True or long else AdamStep)(module)
+        return CapturedStep(adam) if compile is not False and is_capturable(module) else adam
+    if compile is True:
         rank_zero_warn(
             "Training is not compiled: `compile=True` needs Adam or AdamW on one CPU or GPU, "
             "without gradient scaling and without hooks around the backward pass and the step."
@@ -49,6 +51,12 @@ def is_fused_adam(optimizer: Optimizer) -> bool:
     return plain and all(group["fused"] for group in optimizer.param_groups)
 
 
+def is_capturable(module: Any) -> bool:
+    """Whether steps lie on one GPU and cast no weights, of which mixed precision keeps copies."""
+    unmixed = module.trainer.precision in ("32-true", "64-true", "bf16-true")
+    return unmixed and all(weight.device.type == "cuda" for weight in module.parameters())
+
+
 def planned_steps(trainer: Any) -> int:
     """Return the number of optimizer steps until the run ends; 0 if nothing bounds it."""
     minibatches = getattr(trainer.train_dataloader, "batches", trainer.num_training_batches)
@@ -57,10 +65,14 @@ def planned_steps(trainer: Any) -> int:
 
 
 class Group(NamedTuple):
-    """Weights that share their settings, with Adam's state of each; ``steps`` views ``counts``."""
+    """Weights that share their settings, with Adam's state of each; ``steps`` views ``counts``.
+
+    The ``rate`` is the learning rate, on the weights' device: where a graph reads it anew.
+    """
 
     settings: dict[str, Any]
     weights: list[Tensor]
+    rate: Tensor
     counts: Tensor
     steps: list[Tensor]
     first_moments: list[Tensor]
@@ -80,6 +92,11 @@ class AdamStep(BareStep):
         self.groups = [adam_group(self.bare, settings) for settings in groups]
         self.bare._opt_called = True  # type: ignore[attr-defined]  # asked by schedulers
 
+    def prepare(self) -> None:
+        """Note the learning rates, which a schedule may have changed."""
+        for group in self.groups:
+            group.rate.fill_(group.settings["lr"])
+
     def take(self, batch: Any) -> tuple[Tensor, Any]:
         loss, others, gradients = self.differentiate(batch)
         with torch.no_grad():
@@ -97,7 +114,7 @@ class AdamStep(BareStep):
             group.second_moments,
             [],
             group.steps,
-            lr=group.settings["lr"],
+            lr=group.rate,
             beta1=first_decay,
             beta2=second_decay,
             weight_decay=group.settings["weight_decay"],
@@ -117,30 +134,27 @@ class CompiledStep(AdamStep):
 
     def __init__(self, module: Any) -> None:
         super().__init__(module)
-        self.rates = [torch.tensor(float(group.settings["lr"])) for group in self.groups]
         self._graph: Callable[..., Any] | None = torch.compile(
             own_code(self._whole), fullgraph=True, dynamic=False
         )
 
-    def take_all(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
-        for rate, group in zip(self.rates, self.groups, strict=True):
-            rate.fill_(group.settings["lr"])
+    def take_steps(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
         whole = len(batches) - len(batches) % UNROLLED
         parts = [batches[first : first + UNROLLED] for first in range(0, whole, UNROLLED)]
         taken = [result for part in parts for result in self._run(part)]
-        return taken + super().take_all(batches[whole:])
+        return taken + super().take_steps(batches[whole:])
 
     def _run(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
         """Run the graph."""
         if self._graph is None:
-            return super().take_all(batches)
+            return super().take_steps(batches)
         try:
             return self._compiled(self._graph, batches)
         except TorchDynamoException as error:
             reason = " ".join(str(error).split())[:300]
             rank_zero_warn(f"Training goes on without compilation, which failed: {reason}")
             self._graph = None
-            return super().take_all(batches)
+            return super().take_steps(batches)
 
     @staticmethod
     def _compiled(graph: Callable[..., Any], batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
@@ -158,11 +172,11 @@ class CompiledStep(AdamStep):
     def _step(self, batch: Any) -> tuple[Tensor, Any]:
         loss, others, gradients = self.differentiate(batch)
         with torch.no_grad():
-            for group, rate in zip(self.groups, self.rates, strict=True):
+            for group in self.groups:
                 steps = group.counts.add_(1).unbind()
                 moments = zip(steps, group.first_moments, group.second_moments, strict=True)
                 for weight, state in zip(group.weights, moments, strict=True):
-                    adam_update(weight, gradients.pop(0), state, rate, group.settings)
+                    adam_update(weight, gradients.pop(0), state, group.rate, group.settings)
         return loss, [other.detach() for other in others]
 
 
@@ -193,7 +207,9 @@ def adam_group(optimizer: Optimizer, settings: dict[str, Any]) -> Group:
         state["step"] = count
     names = ("step", "exp_avg", "exp_avg_sq")
     moments = ([state[name] for state in states] for name in names)
-    return Group(settings, settings["params"], counts, *moments)
+    exact = torch.float32 if counts.is_cuda else torch.float64  # what the fused kernels read
+    rate = torch.zeros((), dtype=exact, device=counts.device)
+    return Group(settings, settings["params"], rate, counts, *moments)
 
 
 def adam_update(

@@ -49,7 +49,9 @@ class MutualInformationEstimator(StackedTraining):
             batches. It changes the speed, not the result.
         compile: Whether to compile the whole optimizer step, critic, loss, gradient and Adam,
             into one graph: twice as fast after half a minute. "auto" does it for runs of 100,000
-            steps and more. Where it is not possible training goes on without, and says so.
+            steps and more. On one GPU, unless it is False, steps are also recorded and replayed
+            sixteen at a time, as one CUDA graph. Where either is not possible training goes on
+            without, and says so.
         gather_scores: With several processes, whether the loss is that of the rows of all of them,
             so that W processes with minibatches of B rows train as one with W times B. False is
             cheaper: each has a loss, a moving average and, with ``all_pairs``, partners of its own,

@@ -51,6 +51,15 @@ class HookedStep:
         return self.take_all(batches)
 
     def take_all(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+        """Take a step for each minibatch of a stack."""
+        self.prepare()
+        return self.take_steps(batches)
+
+    def prepare(self) -> None:
+        """Get ready for the steps of a stack."""
+
+    def take_steps(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+        """Take a step for each minibatch, as a part of :meth:`take_all`."""
         return [self.take(batch) for batch in batches]
 
     def take(self, batch: Any) -> tuple[Tensor, Any]:
