@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mine_lightning.cli.lightning import main
+from mine_lightning.cli import main
 
 ROOT = Path(__file__).parents[1]
 

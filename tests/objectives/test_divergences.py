@@ -211,7 +211,7 @@ def test_members_without_an_exponential_are_finite_everywhere(member):
 def test_members_are_values(member):
     assert make(member) == make(member)
     assert hash(make(member)) == hash(make(member))
-    assert make(member).config()["class_path"] == f"mine_lightning.objectives.divergences.{member}"
+    assert make(member).config()["class_path"] == f"mine_lightning.{member}"
     with pytest.raises(FrozenInstanceError):
         make(member).anything = 1
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from mine_lightning.support.arguments import check_integer
+from mine_lightning.support.config import renewed
 from mine_lightning.support.files import written_whole
 from mine_lightning.support.trust import check_class_paths
 
-__all__ = ["RestartCheckpoint", "WholeCheckpointIO", "read_as_checkpoint"]
+__all__ = ["RestartCheckpoint", "WholeCheckpointIO", "read_as_checkpoint", "with_public_paths"]
 
 HYPERPARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 PARTS = ("state_dict", "pytorch-lightning_version")
@@ -37,6 +39,21 @@ def read_as_checkpoint(path: Any) -> Iterator[None]:
         raise ValueError(
             f"Expected {str(path)!r} to be a whole checkpoint of this model, got: {reason[:300]}"
         ) from error
+
+
+def with_public_paths(path: Any, checkpoint: dict[str, Any]) -> Any:
+    """Return a checkpoint's path, or a copy in memory if its class paths are from before 0.1.0.
+
+    Args:
+        path: Where the checkpoint was read.
+        checkpoint: What was read there.
+    """
+    arguments = checkpoint.get("hyper_parameters")
+    if renewed(arguments) == arguments:
+        return path
+    torch.save({**checkpoint, "hyper_parameters": renewed(arguments)}, memory := BytesIO())
+    memory.seek(0)
+    return memory
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

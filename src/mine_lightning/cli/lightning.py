@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace, get_loader, set_loader
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import (
     LightningArgumentParser,
     LightningCLI,
     SaveConfigCallback,
 )
+from yaml import YAMLError
 
 import mine_lightning
 from mine_lightning.callbacks.checkpoints import RestartCheckpoint, WholeCheckpointIO
@@ -19,6 +21,7 @@ from mine_lightning.callbacks.writers import PointwiseWriter
 from mine_lightning.cli.configs import newest_checkpoint, run_directory, with_config
 from mine_lightning.cli.parsers import Parser
 from mine_lightning.cli.report import report
+from mine_lightning.support.config import renewed
 from mine_lightning.support.files import TABLE_SUFFIXES, check_output
 from mine_lightning.support.remarks import without_remarks
 from mine_lightning.training.estimator import MutualInformationEstimator
@@ -27,7 +30,11 @@ __all__ = ["run"]
 
 
 class ConfigParser(Parser, LightningArgumentParser):
-    """Lightning's parser with plain errors."""
+    """Lightning's parser with plain errors, for saved configurations of any age."""
+
+    def parse_object(self, cfg_obj: Any, *args: Any, **kwargs: Any) -> Namespace:
+        """Find the classes that a checkpoint from before 0.1.0 names."""
+        return super().parse_object(renewed(cfg_obj), *args, **kwargs)
 
 
 class ConfigSaver(SaveConfigCallback):
@@ -140,6 +147,7 @@ def run(args: Sequence[str]) -> None:
     """
     for name in mine_lightning.__all__:  # a class is found by its name once it is imported
         getattr(mine_lightning, name)
+    set_loader("renewed", lambda text: renewed(get_loader("yaml")(text)), (YAMLError,))
     for noisy in (r"jsonargparse\.", r"lightning\."):
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=noisy)
         warnings.filterwarnings("ignore", category=FutureWarning, module=noisy)
@@ -154,7 +162,11 @@ def run(args: Sequence[str]) -> None:
             save_config_callback=ConfigSaver,
             trainer_defaults=_defaults(),
             parser_class=ConfigParser,
-            parser_kwargs={"prog": "mine-lightning", "version": mine_lightning.__version__},
+            parser_kwargs={
+                "prog": "mine-lightning",
+                "version": mine_lightning.__version__,
+                "parser_mode": "renewed",
+            },
             args=with_config(args),
         )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from mine_lightning.support.config import Configurable
+from mine_lightning.support.config import Configurable, public_path
 from mine_lightning.support.keywords import near
 
 __all__ = [
@@ -206,8 +206,8 @@ class ScikitTransform(Transform):
 
     def config(self) -> dict[str, Any]:
         """Name the transformer as it prints itself: its arguments may be functions."""
-        path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return {"class_path": path, "init_args": {"transformer": repr(self.transformer)}}
+        arguments = {"transformer": repr(self.transformer)}
+        return {"class_path": public_path(type(self)), "init_args": arguments}
 
 
 TransformName = Literal["rank", "standardize", "identity"]

@@ -1,14 +1,71 @@
 """Objects that remember how they were built, so that a checkpoint can name them as plain data."""
 
 import inspect
+import sys
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from typing_extensions import Self
 
-__all__ = ["Configurable"]
+__all__ = ["Configurable", "as_plain", "public_path", "renewed"]
 
 COLLECTORS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 PRIMITIVES = (bool, int, float, str, type(None))
+
+
+PACKAGE = __name__.partition(".")[0]
+FACES = ("", ".data", ".objectives", ".critics", ".monitor", ".demos")
+PATHS = ("class_path", "_class_path")
+
+
+def public_path(kind: type) -> str:
+    """Return the shortest path under which a class is exported.
+
+    It does not depend on the file that defines the class, so files may move.
+
+    Example:
+        >>> from mine_lightning.objectives.variational import MINE
+        >>> public_path(MINE)
+        'mine_lightning.MINE'
+    """
+    packages = kind.__module__.split(".")
+    paths = (".".join(packages[:length]) for length in range(1, len(packages)))
+    for path in paths:
+        if getattr(sys.modules.get(path), kind.__qualname__, None) is kind:
+            return f"{path}.{kind.__qualname__}"
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def renewed(value: Any) -> Any:
+    """Return a configuration with the public paths of the classes of this package in it.
+
+    Before 0.1.0 they were those of the defining files, which have moved since.
+
+    Example:
+        >>> renewed({"class_path": "mine_lightning.functions_of_old.MINE"})
+        {'class_path': 'mine_lightning.MINE'}
+    """
+    if isinstance(value, list):
+        return [renewed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _renewed_path(item) if key in PATHS and isinstance(item, str) else renewed(item)
+        for key, item in value.items()
+    }
+
+
+def _renewed_path(path: str) -> str:
+    """Return the public path of a class of this package, found by its name; others unchanged."""
+    module, _, name = path.rpartition(".")
+    if module.partition(".")[0] != PACKAGE:
+        return path
+    for place in (module, *(PACKAGE + face for face in FACES)):
+        with suppress(ImportError):
+            if isinstance(kind := getattr(import_module(place), name, None), type):
+                return public_path(kind)
+    return path
 
 
 def as_plain(value: Any) -> Any:
@@ -53,5 +110,4 @@ class Configurable:
         Raises:
             TypeError: If an argument is neither plain data nor itself configurable.
         """
-        path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return {"class_path": path, "init_args": as_plain(self._arguments)}
+        return {"class_path": public_path(type(self)), "init_args": as_plain(self._arguments)}

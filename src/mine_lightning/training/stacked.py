@@ -12,7 +12,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from typing_extensions import Self
 
-from mine_lightning.callbacks.checkpoints import WholeCheckpointIO, read_as_checkpoint
+from mine_lightning.callbacks.checkpoints import (
+    WholeCheckpointIO,
+    read_as_checkpoint,
+    with_public_paths,
+)
 from mine_lightning.callbacks.dashboard import Dashboard
 from mine_lightning.callbacks.threads import FewThreads
 from mine_lightning.data.loading.placement import beside
@@ -20,7 +24,7 @@ from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.scores import split_candidates
 from mine_lightning.support.arguments import check_integer, check_positive
-from mine_lightning.support.config import Configurable, as_plain
+from mine_lightning.support.config import Configurable, as_plain, public_path
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.finite import read
 from mine_lightning.training.backprop import Backprop
@@ -106,10 +110,12 @@ class StackedTraining(LightningModule):
             ValueError: If the file is no whole checkpoint of this module, or names a class that is
                 neither imported nor allowed.
         """
-        WholeCheckpointIO(allow).load_checkpoint(checkpoint_path, weights_only=weights_only)
+        files = WholeCheckpointIO(allow)
+        checkpoint = files.load_checkpoint(checkpoint_path, weights_only=weights_only)
         with read_as_checkpoint(checkpoint_path):
+            source = with_public_paths(checkpoint_path, checkpoint)
             return super().load_from_checkpoint(
-                checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
+                source, map_location, hparams_file, strict, weights_only, **kwargs
             )
 
     def scores(self, batch: Batch, processes: Processes | None = None) -> tuple[Tensor, Tensor]:
@@ -329,7 +335,7 @@ class StackedTraining(LightningModule):
             "compile": self.compile_mode,
             "gather_scores": self.gather_scores,
             "on_nonfinite": self.guard.on_nonfinite,
-            "_class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "_class_path": public_path(type(self)),
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
         }
         for name, part in parts.items():
@@ -360,4 +366,4 @@ def _callable_config(factory: Any) -> Any:
         init_args = as_plain(arguments)
     except TypeError:
         return None
-    return {"class_path": f"{factory.__module__}.{factory.__qualname__}", "init_args": init_args}
+    return {"class_path": public_path(factory), "init_args": init_args}
