@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from mine_lightning.data import Derangement, TrainingLoader
+from mine_lightning.data import Derangement, Sampling, Stacking, TrainingLoader
 
 ROWS, DIMS, BATCH = 10_000, 5, 256
 
@@ -32,10 +32,10 @@ def seconds_per_batch(loader: Iterable, epochs: int) -> float:
 
 def loaders(stack: int) -> dict[str, Iterable]:
     x, z = torch.randn(2, ROWS, DIMS)
-    ours = (x, z, BATCH, Derangement())
+    ours = (x, z, Sampling(BATCH, Derangement()))
     return {
         "mine_lightning": TrainingLoader(*ours),
-        f"mine_lightning, stacks of {stack}": TrainingLoader(*ours, stack=stack),
+        f"mine_lightning, stacks of {stack}": TrainingLoader(*ours, Stacking(stack)),
         "DataLoader(TensorDataset)": DataLoader(
             TensorDataset(x, z), BATCH, shuffle=True, drop_last=True
         ),

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from mine_lightning.data.distributions.base import GaussianPairs
-from mine_lightning.data.loading.loaders import DrawLoader, EvaluationLoader, TrainingLoader
+from mine_lightning.data.loading.loaders import (
+    DrawLoader,
+    EvaluationLoader,
+    Sampling,
+    TrainingLoader,
+)
+from mine_lightning.data.loading.stacks import Stacking
 from mine_lightning.data.samplers import Derangement, Partners
 
 X = torch.arange(40.0).unsqueeze(1)
@@ -12,7 +18,8 @@ Z = X + 100
 
 
 def training(stack: int = 1, **kwargs) -> TrainingLoader:
-    return TrainingLoader(X, Z, 8, Derangement(), seed=5, stack=stack, **kwargs)
+    sampling = Sampling(8, Derangement(), seed=5, **kwargs)
+    return TrainingLoader(X, Z, sampling, Stacking(stack))
 
 
 def flat(loader) -> list[dict]:
@@ -67,7 +74,7 @@ def test_a_restarted_loader_continues_where_it_stopped(stop: int, make: str) -> 
     def build():
         if make == "training":
             return training(stack=2)
-        return DrawLoader(GaussianPairs(2, correlation=0.5), 6, 4, Derangement(), seed=1, stack=2)
+        return DrawLoader(GaussianPairs(2, 0.5), 6, Sampling(4, Derangement(), 1), Stacking(2))
 
     whole = build()
     expected = [list(whole), list(whole)]
@@ -106,7 +113,7 @@ def test_ranks_share_the_rows_without_overlap() -> None:
 
 def test_fresh_draws_never_repeat_and_differ_by_rank() -> None:
     def draws(rank: int) -> torch.Tensor:
-        loader = DrawLoader(GaussianPairs(1, correlation=0.5), 5, 8, Derangement(), rank=rank)
+        loader = DrawLoader(GaussianPairs(1, 0.5), 5, Sampling(8, Derangement(), rank=rank))
         return torch.cat([b["joint"][0].flatten() for b in flat(loader) + flat(loader)])
 
     rows = torch.cat([draws(0), draws(1)])
@@ -114,7 +121,7 @@ def test_fresh_draws_never_repeat_and_differ_by_rank() -> None:
 
 
 def test_evaluation_sees_every_row_once_with_fixed_partners_from_the_whole_split() -> None:
-    loader = EvaluationLoader(X, Z, 7, Partners(39), seed=2)
+    loader = EvaluationLoader(X, Z, Sampling(7, Partners(39), seed=2))
     batches = list(loader)
     assert len(loader) == len(batches) == 6
     assert torch.equal(torch.cat([batch["joint"][0] for batch in batches]), X)
@@ -122,12 +129,12 @@ def test_evaluation_sees_every_row_once_with_fixed_partners_from_the_whole_split
         for z, partners in zip(batch["joint"][1], batch["marginal"], strict=True):
             others = Z[(z != Z).flatten()]
             assert torch.equal(partners.sort(0).values, others)
-    assert same(batches, list(EvaluationLoader(X, Z, 7, Partners(39), seed=2)))
+    assert same(batches, list(EvaluationLoader(X, Z, Sampling(7, Partners(39), seed=2))))
 
 
 def test_evaluation_ranks_split_the_rows_without_padding() -> None:
     ranks = [
-        flat(EvaluationLoader(X[:39], Z[:39], 7, Derangement(), rank=r, world_size=2))
+        flat(EvaluationLoader(X[:39], Z[:39], Sampling(7, Derangement(), rank=r, world_size=2)))
         for r in range(2)
     ]
     rows = torch.cat([batch["joint"][0] for batches in ranks for batch in batches]).flatten()

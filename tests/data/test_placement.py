@@ -8,9 +8,10 @@ from lightning.pytorch import Trainer, seed_everything
 from mine_lightning import GaussianDataModule, MutualInformationEstimator, StreamingDataModule
 from mine_lightning.data import modules
 from mine_lightning.data.loading import prefetch
-from mine_lightning.data.loading.loaders import TrainingLoader
+from mine_lightning.data.loading.loaders import Sampling, TrainingLoader
 from mine_lightning.data.loading.placement import fits, placed, training_device
 from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
+from mine_lightning.data.loading.stacks import Stacking
 from mine_lightning.data.samplers import Derangement
 
 CPU, META, CUDA = map(torch.device, ("cpu", "meta", "cuda"))
@@ -19,7 +20,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 
 def training(stack: int = 2) -> TrainingLoader:
-    return TrainingLoader(X, X + 100, 8, Derangement(), seed=5, stack=stack)
+    return TrainingLoader(X, X + 100, Sampling(8, Derangement(), seed=5), Stacking(stack))
 
 
 def rows(items: list) -> list[list[float]]:
@@ -74,7 +75,7 @@ def test_a_prefetcher_is_one_batch_ahead():
                 fetched.append(stack)
                 yield stack
 
-    iterator = iter(Prefetcher(Watched(X, X, 8, Derangement()), CPU))
+    iterator = iter(Prefetcher(Watched(X, X, Sampling(8, Derangement())), CPU))
     for taken in range(1, 5):
         next(iterator)
         assert len(fetched) == taken + 1

@@ -18,6 +18,7 @@ from mine_lightning.data.disk import streaming as streaming_module
 from mine_lightning.data.disk.files import open_source
 from mine_lightning.data.disk.windows import StreamLoader, evenly
 from mine_lightning.data.loading.prefetch import Prefetcher
+from mine_lightning.data.loading.stacks import Stacking
 from mine_lightning.data.transforms import Identity
 
 ROWS = 3000
@@ -95,7 +96,7 @@ def same(left: list[dict], right: list[dict]) -> bool:
 def with_loader(data, stack: int = 1, rank: int = 0, world_size: int = 1):
     data._place = lambda: (rank, world_size)
     loader = data.train_dataloader()
-    loader.stack = stack
+    loader.stacking = Stacking(stack)
     return loader
 
 

@@ -22,7 +22,9 @@ from .distributions import Wiggly as Wiggly
 from .distributions import beyond_normal_tasks as beyond_normal_tasks
 from .loading.loaders import DrawLoader as DrawLoader
 from .loading.loaders import EvaluationLoader as EvaluationLoader
+from .loading.loaders import Sampling as Sampling
 from .loading.loaders import TrainingLoader as TrainingLoader
+from .loading.stacks import Stacking as Stacking
 from .modules import GaussianDataModule as GaussianDataModule
 from .modules import PairDataModule as PairDataModule
 from .modules import SyntheticDataModule as SyntheticDataModule

@@ -10,17 +10,17 @@ from torch import Tensor
 from mine_lightning.data.checks import check_apart, narrow
 from mine_lightning.data.distributions.base import Distribution, GaussianPairs
 from mine_lightning.data.loading.loaders import (
-    Batch,
     DrawLoader,
     EpochLoader,
     EvaluationLoader,
     MemberLoader,
+    Sampling,
     TrainingLoader,
     spawn_generator,
 )
 from mine_lightning.data.loading.placement import fits, placed, training_device
 from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
-from mine_lightning.data.loading.stacks import stacking_of
+from mine_lightning.data.loading.stacks import Batch, Stacking
 from mine_lightning.data.samplers import Derangement, MarginalSampler, Partners
 from mine_lightning.data.transforms import Standardize, Transform, TransformLike, as_transform
 from mine_lightning.support.arguments import check_integer, check_share
@@ -190,18 +190,8 @@ class PairDataModule(LightningDataModule):
 
     def training_loader(self, seed: int) -> EpochLoader:
         """Return a loader of training minibatches whose order and partners depend on the seed."""
-        rank, world_size = self._place()
-        x, z = self._placed(self._splits["train"])
-        return TrainingLoader(
-            x,
-            z,
-            self.batch_size,
-            self.marginal,
-            seed=seed,
-            rank=rank,
-            world_size=world_size,
-            **stacking_of(self.trainer),
-        )
+        rows = self._placed(self._splits["train"])
+        return TrainingLoader(*rows, self._sampling(seed), Stacking.of(self.trainer))
 
     def val_dataloader(self) -> Iterable[Batch]:
         return self._evaluation(self._splits["val"])
@@ -214,17 +204,8 @@ class PairDataModule(LightningDataModule):
         return self._evaluation(torch.arange(len(self._x)))
 
     def _evaluation(self, rows: Tensor) -> EvaluationLoader:
-        rank, world_size = self._place()
-        x, z = self._placed(rows)
-        return EvaluationLoader(
-            x,
-            z,
-            self.eval_batch_size,
-            Partners(min(self.eval_partners, len(rows) - 1)),
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-        )
+        partners = Partners(self.eval_partners).within(len(rows))
+        return EvaluationLoader(*self._placed(rows), self._evaluated(partners))
 
     def _placed(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return rows of x and z, on the training device if they fit there."""
@@ -237,6 +218,14 @@ class PairDataModule(LightningDataModule):
         """Take over the seed of the first process: rows are shared by it."""
         if self.trainer is not None:
             self.seed = self.trainer.strategy.broadcast(self.seed)
+
+    def _sampling(self, seed: int) -> Sampling:
+        """Return what this process draws for training."""
+        return Sampling(self.batch_size, self.marginal, seed, *self._place())
+
+    def _evaluated(self, partners: Partners) -> Sampling:
+        """Return what this process draws for evaluation."""
+        return Sampling(self.eval_batch_size, partners, self.seed, *self._place())
 
     def _place(self) -> tuple[int, int]:
         """Return this process's rank and the number of processes."""
@@ -302,15 +291,8 @@ class SyntheticDataModule(PairDataModule):
     def training_loader(self, seed: int) -> EpochLoader:
         if self.rows is not None:
             return super().training_loader(seed)
-        return DrawLoader(
-            self.distribution,
-            self.batches_per_epoch,
-            self.batch_size,
-            self.marginal,
-            seed=seed,
-            rank=self._place()[0],
-            **stacking_of(self.trainer),
-        )
+        batches, stacking = self.batches_per_epoch, Stacking.of(self.trainer)
+        return DrawLoader(self.distribution, batches, self._sampling(seed), stacking)
 
 
 class GaussianDataModule(SyntheticDataModule):

@@ -58,6 +58,10 @@ class MarginalSampler(Configurable):
         """
         return self.partners(torch.arange(rows), rows, generator).__getitem__
 
+    def within(self, rows: int) -> "MarginalSampler":
+        """Return the sampler for so many rows: with fewer partners where there are not as many."""
+        return self
+
     def __call__(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the partners of a minibatch ``z``, shape ``(N, ...)``, drawn from itself.
 
@@ -175,6 +179,9 @@ class Partners(MarginalSampler):
         check_integer("count", count)
         self.count = count
         self.least_rows = count + 1
+
+    def within(self, rows: int) -> "Partners":
+        return Partners(min(self.count, rows - 1))
 
     def partners(self, rows: Tensor, pool: int, generator: torch.Generator | None = None) -> Tensor:
         self.check(rows.shape[-1])

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import Self
 
-from mine_lightning.data.loading.loaders import Batch, EpochLoader, spawn_generator
+from mine_lightning.data.loading.loaders import EpochLoader, spawn_generator
 from mine_lightning.data.loading.placement import training_device
 from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
-from mine_lightning.data.loading.stacks import Stops, stacking_of
+from mine_lightning.data.loading.stacks import Batch, Stacking
 from mine_lightning.data.samplers import Derangement, Partners
 from mine_lightning.data.transforms import Transform
 from mine_lightning.estimate.directions import CommonDirections
@@ -234,8 +234,8 @@ class CrossFitDataModule(LightningDataModule):
         )
 
     def train_dataloader(self) -> EpochLoader | Prefetcher:
-        stacking = stacking_of(self.trainer)
-        return prefetched(FoldLoader(self, **stacking), training_device(self.trainer))
+        stacking = Stacking.of(self.trainer)
+        return prefetched(FoldLoader(self, stacking), training_device(self.trainer))
 
     def val_dataloader(self) -> "FoldEvaluation":
         return self.evaluation(self.folds.val, self.val_partners, seed=2)
@@ -263,20 +263,17 @@ class FoldLoader(EpochLoader):
 
     Args:
         data: Where the rows are.
-        stack: Most minibatches yielded at once.
-        stops: Optimizer steps after which a stack has to end.
+        stacking: How they are handed over; one by one by default.
     """
 
-    def __init__(
-        self, data: CrossFitDataModule, stack: int = 1, stops: Stops | None = None
-    ) -> None:
+    def __init__(self, data: CrossFitDataModule, stacking: Stacking | None = None) -> None:
         self.data = data
         rows = data.folds.train.shape[1]
-        super().__init__(rows // data.batch_size, data.seed, stack, stops)
+        super().__init__(rows // data.batch_size, stacking)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         train, size = self.data.folds.train, self.data.batch_size
-        generator = spawn_generator(self.seed, 3, epoch)
+        generator = spawn_generator(self.data.seed, 3, epoch)
         order = train.gather(1, torch.rand(train.shape, generator=generator).argsort(1))
         partners = Derangement().partners(order, train.shape[1], generator)
         batches = zip(order.split(size, 1), partners.split(size, 1), strict=True)

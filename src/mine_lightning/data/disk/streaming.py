@@ -22,13 +22,14 @@ from mine_lightning.data.disk.windows import (
 )
 from mine_lightning.data.loading.loaders import EpochLoader, spawn_generator
 from mine_lightning.data.loading.placement import fits, training_device
-from mine_lightning.data.loading.stacks import stacking_of
+from mine_lightning.data.loading.stacks import Stacking
 from mine_lightning.data.modules import (
     SPLITS,
     BatchArguments,
     PairDataModule,
     check_sizes,
 )
+from mine_lightning.data.samplers import Partners
 from mine_lightning.data.transforms import Standardize, Transform
 from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.keywords import Unpack, check_keywords
@@ -181,17 +182,12 @@ class StreamingDataModule(PairDataModule):
         return list(range(self.source.rows))
 
     def training_loader(self, seed: int) -> EpochLoader:
-        rank, world_size = self._place()
         return StreamLoader(
             self._reader(),
             self._blocks["train"],
-            self.batch_size,
-            self.marginal,
             self.window_rows,
-            seed=seed,
-            rank=rank,
-            world_size=world_size,
-            **stacking_of(self.trainer),
+            self._sampling(seed),
+            Stacking.of(self.trainer),
         )
 
     def val_dataloader(self) -> StreamEvaluation:
@@ -210,17 +206,8 @@ class StreamingDataModule(PairDataModule):
         return self._evaluate(blocks, self.eval_partners)
 
     def _evaluate(self, blocks: Blocks, partners: int) -> StreamEvaluation:
-        rank, world_size = self._place()
-        return StreamEvaluation(
-            self._reader(),
-            blocks,
-            self.eval_batch_size,
-            partners,
-            self.window_rows,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-        )
+        sampling = self._evaluated(Partners(partners))
+        return StreamEvaluation(self._reader(), blocks, self.window_rows, sampling)
 
     def _reader(self) -> WindowReader:
         assert self.x_transform is not None

@@ -26,15 +26,18 @@ from torch import Tensor
 
 from mine_lightning.data.checks import narrow
 from mine_lightning.data.disk.files import Ranges, Source
-from mine_lightning.data.loading.loaders import Batch, EpochLoader, gather, spawn_generator
+from mine_lightning.data.loading.loaders import (
+    EpochLoader,
+    Sampling,
+    gather,
+    minibatches,
+    most_at_once,
+)
 from mine_lightning.data.loading.placement import placed
-from mine_lightning.data.loading.stacks import Stops
-from mine_lightning.data.samplers import MarginalSampler, Partners
+from mine_lightning.data.loading.stacks import Batch, Stacking
 from mine_lightning.data.transforms import Transform
 
 __all__ = ["Blocks", "StreamEvaluation", "StreamLoader", "WindowReader"]
-
-AT_ONCE = 64  # minibatches gathered in one go
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -174,64 +177,51 @@ class StreamLoader(EpochLoader):
     Args:
         read: Reads the rows of a window.
         blocks: The split.
-        batch_size: Rows in a minibatch.
-        sampler: Which rows are drawn apart, from the minibatch or the window.
         window_rows: Rows in memory at a time; another such window is read ahead.
-        seed: Seed of the order and the partners.
-        stack: Most minibatches yielded at once.
-        rank: This process's place among ``world_size`` processes; each reads its own rows.
-        world_size: Number of processes.
-        stops: Optimizer steps after which a stack has to end.
+        sampling: What this process draws, its partners from the minibatch or the window; each
+            reads its own rows.
+        stacking: How minibatches are handed over; one by one by default.
     """
 
     def __init__(
         self,
         read: WindowReader,
         blocks: Blocks,
-        batch_size: int,
-        sampler: MarginalSampler,
         window_rows: int,
-        seed: int = 0,
-        stack: int = 1,
-        rank: int = 0,
-        world_size: int = 1,
-        stops: Stops | None = None,
+        sampling: Sampling,
+        stacking: Stacking | None = None,
     ) -> None:
-        rows = blocks.rows // world_size
-        super().__init__(rows // batch_size, seed, stack, stops)
-        self.read, self.blocks, self.batch_size, self.marginal = read, blocks, batch_size, sampler
-        self.rank, self.first_row = rank, rank * rows
-        self.bounds = evenly(self.batches, max(1, window_rows // batch_size))
+        rows, size = blocks.rows // sampling.world_size, sampling.batch_size
+        super().__init__(rows // size, stacking)
+        self.read, self.blocks, self.sampling = read, blocks, sampling
+        self.first_row = sampling.rank * rows
+        self.bounds = evenly(self.batches, max(1, window_rows // size))
 
     @property
     def device(self) -> torch.device:
         return self.read.device
 
     def minibatches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        blocks = self.blocks.shuffled(spawn_generator(self.seed, epoch))
+        blocks = self.blocks.shuffled(self.sampling.generator(epoch))
         windows = [n for n, last in enumerate(self.bounds[1:]) if last > start]
-        ranges = (
-            blocks.window(*(self.first_row + self.batch_size * b for b in self.bounds[n : n + 2]))
-            for n in windows
-        )
+        bounds = [self.first_row + self.sampling.batch_size * bound for bound in self.bounds]
+        ranges = (blocks.window(*bounds[n : n + 2]) for n in windows)
         for window, (x, z) in zip(windows, ahead(self.read, ranges), strict=True):
             first = max(0, start - self.bounds[window])
-            yield from self._shuffled(x, z, (epoch, 1 + self.rank, window), first)
+            yield from self._shuffled(x, z, (epoch, 1 + self.sampling.rank, window), first)
 
     def _shuffled(
         self, x: Tensor, z: Tensor, seeds: tuple[int, ...], start: int
     ) -> Iterator[Batch]:
         """Yield the minibatches of a window from number ``start`` on."""
-        order = torch.randperm(len(x), generator=spawn_generator(self.seed, *seeds))
-        for number, rows in enumerate(order.view(-1, self.batch_size).split(AT_ONCE)):
-            first = max(0, start - number * AT_ONCE)
+        s = self.sampling
+        order = torch.randperm(len(x), generator=s.generator(*seeds)).view(-1, s.batch_size)
+        at_once = most_at_once(x, z, s.batch_size)
+        for number, rows in enumerate(order.split(at_once)):
+            first = max(0, start - number * at_once)
             if first < len(rows):
-                generator = spawn_generator(self.seed, *seeds, number)
-                partners = self.marginal.partners_of_shuffled(rows, len(x), generator)
-                rows, partners = placed(rows, x.device), placed(partners, x.device)
-                gathered = zip(*map(gather, (x, z, z), (rows, rows, partners)), strict=True)
-                for pair_x, pair_z, apart in islice(gathered, first, None):
-                    yield {"joint": (pair_x, pair_z), "marginal": apart}
+                gathered = minibatches(x, z, rows, s.marginal, s.generator(*seeds, number))
+                yield from islice(gathered, first, None)
 
 
 class StreamEvaluation:
@@ -242,41 +232,30 @@ class StreamEvaluation:
     Args:
         read: Reads the rows of a window.
         blocks: The split, in the order to read it.
-        batch_size: Rows in a chunk.
-        partners: Partners for each row.
         window_rows: Rows in memory at a time; another such window is read ahead.
-        seed: Seed of the partners.
-        rank: This process's place among ``world_size`` processes.
-        world_size: Number of processes.
+        sampling: What this process draws, with a chunk for a minibatch.
     """
 
     def __init__(
-        self,
-        read: WindowReader,
-        blocks: Blocks,
-        batch_size: int,
-        partners: int,
-        window_rows: int,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
+        self, read: WindowReader, blocks: Blocks, window_rows: int, sampling: Sampling
     ) -> None:
-        self.read, self.blocks, self.batch_size = read, blocks, batch_size
-        self.partners, self.seed = partners, seed
-        first, last = (blocks.rows * part // world_size for part in (rank, rank + 1))
+        self.read, self.blocks, self.sampling = read, blocks, sampling
+        parts = sampling.rank, sampling.rank + 1
+        first, last = (blocks.rows * part // sampling.world_size for part in parts)
         self.bounds = [first + bound for bound in evenly(last - first, max(3, window_rows))]
 
     def __len__(self) -> int:
-        return sum(math.ceil(rows / self.batch_size) for rows in np.diff(self.bounds).tolist())
+        size = self.sampling.batch_size
+        return sum(math.ceil(rows / size) for rows in np.diff(self.bounds).tolist())
 
     def __iter__(self) -> Iterator[Batch]:
         bounds = zip(self.bounds[:-1], self.bounds[1:], strict=True)
         windows = (self.blocks.window(first, last) for first, last in bounds)
         for number, (x, z) in enumerate(ahead(self.read, windows)):
-            yield from self._chunks(x, z, spawn_generator(self.seed, 3, number))
+            yield from self._chunks(x, z, self.sampling.generator(3, number))
 
     def _chunks(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Iterator[Batch]:
-        partners = Partners(min(self.partners, len(x) - 1)).fix(len(x), generator)
-        for rows in torch.arange(len(x)).split(self.batch_size):
+        partners = self.sampling.marginal.within(len(x)).fix(len(x), generator)
+        for rows in torch.arange(len(x)).split(self.sampling.batch_size):
             apart, rows = placed(partners(rows), x.device), placed(rows, x.device)
             yield {"joint": (gather(x, rows), gather(z, rows)), "marginal": gather(z, apart)}

@@ -5,6 +5,7 @@ A batch is ``{"joint": (x, z), "marginal": z'}``; a stack is a list of such batc
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -12,10 +13,19 @@ from torch import Tensor
 
 from mine_lightning.data.distributions.base import Distribution
 from mine_lightning.data.loading.placement import placed
-from mine_lightning.data.loading.stacks import Batch, Stack, Stops, stack_count, stack_ends
+from mine_lightning.data.loading.stacks import Batch, Stack, Stacking
 from mine_lightning.data.samplers import MarginalSampler
 
-__all__ = ["Batch", "DrawLoader", "EvaluationLoader", "MemberLoader", "TrainingLoader"]
+__all__ = [
+    "DrawLoader",
+    "EpochLoader",
+    "EvaluationLoader",
+    "MemberLoader",
+    "Sampling",
+    "TrainingLoader",
+    "minibatches",
+    "spawn_generator",
+]
 
 BLOCK_VALUES = 2**22
 
@@ -33,8 +43,56 @@ def gather(values: Tensor, rows: Tensor) -> Tensor:
     return values.index_select(0, rows.flatten()).view(*rows.shape, *values.shape[1:])
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """What one of the processes of a run draws.
+
+    Attributes:
+        batch_size: Rows in a minibatch.
+        marginal: Which rows are drawn apart.
+        seed: Seed of everything random.
+        rank: This process's place among ``world_size`` processes.
+        world_size: Number of processes.
+    """
+
+    batch_size: int
+    marginal: MarginalSampler
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+
+    def generator(self, *seeds: int) -> torch.Generator:
+        """Return a generator whose stream depends on the seed and all those given."""
+        return spawn_generator(self.seed, *seeds)
+
+
+def minibatches(
+    x: Tensor, z: Tensor, rows: Tensor, marginal: MarginalSampler, generator: torch.Generator
+) -> Iterator[Batch]:
+    """Yield minibatches of rows in random order, gathered in one go.
+
+    Args:
+        x: All rows, shape ``(N, ...)``.
+        z: All rows, shape ``(N, ...)``.
+        rows: Row numbers of each minibatch, shape ``(B, batch_size)``.
+        marginal: Which rows are drawn apart.
+        generator: Source of randomness.
+    """
+    partners = marginal.partners_of_shuffled(rows, len(x), generator)
+    rows, partners = placed(rows, x.device), placed(partners, x.device)
+    sides = gather(x, rows), gather(z, rows), gather(z, partners)
+    for pair_x, pair_z, apart in zip(*sides, strict=True):
+        yield {"joint": (pair_x, pair_z), "marginal": apart}
+
+
+def most_at_once(x: Tensor, z: Tensor, batch_size: int) -> int:
+    """Return how many minibatches to gather in one go, which bounds the memory."""
+    values = batch_size * (x[0].numel() + 2 * z[0].numel())
+    return max(1, min(64, BLOCK_VALUES // values))
+
+
 class EpochLoader:
-    """A restartable loader of training minibatches, in stacks of at most ``stack``.
+    """A restartable loader of training minibatches, in stacks.
 
     Every epoch draws from a generator of its own, seeded by seed, epoch and rank. The state is
     the epoch and the minibatches handed over in it, so a run resumed in the middle of an epoch
@@ -44,19 +102,16 @@ class EpochLoader:
 
     Args:
         batches: Minibatches in an epoch.
-        seed: Seed of everything random.
-        stack: Most minibatches yielded at once.
-        stops: Optimizer steps after which a stack has to end.
+        stacking: How they are handed over; one by one by default.
     """
 
-    def __init__(self, batches: int, seed: int, stack: int = 1, stops: Stops | None = None) -> None:
-        self.batches, self.seed, self.stack = batches, seed, stack
-        self.stops = Stops() if stops is None else stops
+    def __init__(self, batches: int, stacking: Stacking | None = None) -> None:
+        self.batches, self.stacking = batches, stacking or Stacking()
         self._epoch = self._next = self._position = self._stacks = 0
         self._resumed = self._announced = False
 
     def __len__(self) -> int:
-        return stack_count(self.batches, self.stack, self.stops)
+        return self.stacking.count(self.batches)
 
     def __iter__(self) -> Iterator[Stack | Batch]:
         if not self._resumed:
@@ -66,14 +121,14 @@ class EpochLoader:
         for end in self._ends():
             stack = Stack(islice(minibatches, end - self._position))
             self._position, self._stacks = end, self._stacks + 1
-            yield stack if self.stack > 1 else stack[0]
+            yield stack if self.stacking.most > 1 else stack[0]
 
     def _ends(self) -> list[int]:
         """Return how many minibatches have been handed over at the end of each stack to come."""
-        taken = self.stops.taken
+        taken = self.stacking.stops.taken
         first = self._epoch * self.batches if taken is None else taken() - self._position
         done = self._stacks % len(self)
-        return stack_ends(self.batches, self.stack, self.stops, first, done, self._position)
+        return self.stacking.ends(self.batches, first, done, self._position)
 
     @property
     def sampler(self) -> "EpochLoader":
@@ -117,59 +172,38 @@ class TrainingLoader(EpochLoader):
     Args:
         x: Training rows, shape ``(N, ...)``.
         z: Training rows, shape ``(N, ...)``.
-        batch_size: Rows in a minibatch.
-        sampler: Which rows are drawn apart.
-        seed: Seed of the order and the partners.
-        stack: Most minibatches yielded at once.
-        rank: This process's place among ``world_size`` processes; each takes its own rows.
-        world_size: Number of processes.
-        stops: Optimizer steps after which a stack has to end.
+        sampling: What this process draws; each takes its own rows.
+        stacking: How minibatches are handed over; one by one by default.
 
     Raises:
         ValueError: If there are too few rows for a minibatch in each process.
     """
 
     def __init__(
-        self,
-        x: Tensor,
-        z: Tensor,
-        batch_size: int,
-        sampler: MarginalSampler,
-        seed: int = 0,
-        stack: int = 1,
-        rank: int = 0,
-        world_size: int = 1,
-        stops: Stops | None = None,
+        self, x: Tensor, z: Tensor, sampling: Sampling, stacking: Stacking | None = None
     ) -> None:
-        super().__init__(len(x) // (batch_size * world_size), seed, stack, stops)
+        size, processes = sampling.batch_size, sampling.world_size
+        super().__init__(len(x) // (size * processes), stacking)
         if self.batches == 0:
             raise ValueError(
-                f"Expected at least {batch_size * world_size} training rows for a minibatch of "
-                f"{batch_size} in each of {world_size} processes, got {len(x)}: give more rows or "
-                "a smaller `batch_size`."
+                f"Expected at least {size * processes} training rows for a minibatch of {size} in "
+                f"each of {processes} processes, got {len(x)}: give more rows or a smaller "
+                "`batch_size`."
             )
-        self.x, self.z, self.batch_size, self.marginal = x, z, batch_size, sampler
-        self.rank, self.world_size = rank, world_size
+        self.x, self.z, self.sampling = x, z, sampling
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        order = torch.randperm(len(self.x), generator=spawn_generator(self.seed, epoch))
-        mine = order[self.rank :: self.world_size][: self.batches * self.batch_size]
-        generator = spawn_generator(self.seed, epoch, 1 + self.rank)
-        for rows in mine.view(-1, self.batch_size).split(self._block()):
-            partners = self.marginal.partners_of_shuffled(rows, len(self.x), generator)
-            rows, partners = placed(rows, self.device), placed(partners, self.device)
-            sides = gather(self.x, rows), gather(self.z, rows), gather(self.z, partners)
-            for x, z, apart in zip(*sides, strict=True):
-                yield {"joint": (x, z), "marginal": apart}
+        s = self.sampling
+        order = torch.randperm(len(self.x), generator=s.generator(epoch))
+        mine = order[s.rank :: s.world_size][: self.batches * s.batch_size]
+        generator = s.generator(epoch, 1 + s.rank)
+        at_once = most_at_once(self.x, self.z, s.batch_size)
+        for rows in mine.view(-1, s.batch_size).split(at_once):
+            yield from minibatches(self.x, self.z, rows, s.marginal, generator)
 
     @property
     def device(self) -> torch.device:
         return self.x.device
-
-    def _block(self) -> int:
-        """Return how many minibatches to gather at once, which bounds the memory."""
-        values = self.batch_size * (self.x[0].numel() + 2 * self.z[0].numel())
-        return max(1, min(64, BLOCK_VALUES // values))
 
 
 class MemberLoader(EpochLoader):
@@ -181,7 +215,7 @@ class MemberLoader(EpochLoader):
 
     def __init__(self, loaders: Sequence[EpochLoader]) -> None:
         first = loaders[0]
-        super().__init__(first.batches, first.seed, first.stack, first.stops)
+        super().__init__(first.batches, first.stacking)
         self.loaders = loaders
 
     @property
@@ -202,36 +236,27 @@ class DrawLoader(EpochLoader):
     Args:
         distribution: Where the pairs come from.
         batches: Minibatches in what counts as an epoch.
-        batch_size: Rows in a minibatch.
-        sampler: Which rows are drawn apart.
-        seed: Seed of the draws.
-        stack: Most minibatches yielded at once.
-        rank: This process's number; each draws its own rows.
-        stops: Optimizer steps after which a stack has to end.
+        sampling: What this process draws; each draws its own rows.
+        stacking: How minibatches are handed over; one by one by default.
     """
 
     def __init__(
         self,
         distribution: Distribution,
         batches: int,
-        batch_size: int,
-        sampler: MarginalSampler,
-        seed: int = 0,
-        stack: int = 1,
-        rank: int = 0,
-        stops: Stops | None = None,
+        sampling: Sampling,
+        stacking: Stacking | None = None,
     ) -> None:
-        super().__init__(batches, seed, stack, stops)
-        self.distribution, self.batch_size, self.marginal = distribution, batch_size, sampler
-        self.rank = rank
+        super().__init__(batches, stacking)
+        self.distribution, self.sampling = distribution, sampling
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         for position in range(self.batches):
-            yield self._draw(spawn_generator(self.seed, epoch, position, 1 + self.rank))
+            yield self._draw(self.sampling.generator(epoch, position, 1 + self.sampling.rank))
 
     def _draw(self, generator: torch.Generator) -> Batch:
-        x, z = self.distribution.sample(self.batch_size, generator)
-        return {"joint": (x, z), "marginal": self.marginal(z, generator)}
+        x, z = self.distribution.sample(self.sampling.batch_size, generator)
+        return {"joint": (x, z), "marginal": self.sampling.marginal(z, generator)}
 
 
 class EvaluationLoader:
@@ -244,38 +269,25 @@ class EvaluationLoader:
     Args:
         x: Rows, shape ``(N, ...)``.
         z: Rows, shape ``(N, ...)``.
-        batch_size: Largest number of rows in a chunk, of all processes together; a chunk of a
-            single row becomes part of another.
-        sampler: Which rows are drawn apart.
-        seed: Seed of the partners.
-        rank: This process's place among ``world_size`` processes.
-        world_size: Number of processes.
+        sampling: What this process draws; its ``batch_size`` is the largest number of rows in a
+            chunk, of all processes together. A chunk of a single row becomes part of another.
 
     Raises:
         ValueError: If a chunk has fewer rows than there are processes.
     """
 
-    def __init__(
-        self,
-        x: Tensor,
-        z: Tensor,
-        batch_size: int,
-        sampler: MarginalSampler,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self.x, self.z = x, z
-        self.partners = sampler.fix(len(x), spawn_generator(seed))
-        rows = torch.arange(len(x))
-        chunks = rows.tensor_split(max(1, min(math.ceil(len(x) / batch_size), len(x) // 2)))
-        if len(chunks[-1]) < world_size:
+    def __init__(self, x: Tensor, z: Tensor, sampling: Sampling) -> None:
+        self.x, self.z, processes = x, z, sampling.world_size
+        self.partners = sampling.marginal.fix(len(x), sampling.generator())
+        count = min(math.ceil(len(x) / sampling.batch_size), len(x) // 2)
+        chunks = torch.arange(len(x)).tensor_split(max(1, count))
+        if len(chunks[-1]) < processes:
             raise ValueError(
-                f"Expected at least {world_size} rows to evaluate at once in {world_size} "
-                f"processes, got {len(chunks[-1])} of {len(x)}: use fewer processes or a larger "
+                f"Expected at least {processes} rows to evaluate at once in {processes} processes, "
+                f"got {len(chunks[-1])} of {len(x)}: use fewer processes or a larger "
                 "`eval_batch_size`."
             )
-        self.chunks = [chunk[rank::world_size] for chunk in chunks]
+        self.chunks = [chunk[sampling.rank :: processes] for chunk in chunks]
 
     def __len__(self) -> int:
         return len(self.chunks)

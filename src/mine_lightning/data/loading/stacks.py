@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import Self
 
-__all__ = ["Batch", "Stack", "Stops", "stack_count", "stack_ends", "stacking_of"]
+__all__ = ["Batch", "Stack", "Stacking", "Stops"]
 
 Batch = dict[str, Any]
 
@@ -82,46 +82,51 @@ def stack_size(trainer: Trainer) -> int:
     return MINIBATCHES if all(isinstance(n, float) and n == 1 for n in counts) else 1
 
 
-def stacking_of(trainer: Trainer | None) -> dict[str, Any]:
-    """Return the arguments ``stack`` and ``stops`` of a loader; none without a Trainer."""
-    if trainer is None:
-        return {}
-    return {"stack": stack_size(trainer), "stops": Stops.of(trainer)}
+@dataclass(frozen=True)
+class Stacking:
+    """How the minibatches of an epoch are handed over: in stacks that end at all stops.
 
-
-def stack_count(batches: int, stack: int, stops: Stops) -> int:
-    """Return the number of stacks of every epoch."""
-    return min(batches, math.ceil(batches / stack) + stops.most(batches))
-
-
-def stack_ends(
-    batches: int, stack: int, stops: Stops, first: int = 0, done: int = 0, start: int = 0
-) -> list[int]:
-    """Cut the minibatches of an epoch into stacks that end at all stops.
-
-    Lightning wants as many stacks in every epoch: where fewer would do, the first ones are short.
-
-    Args:
-        batches: Minibatches in an epoch.
-        stack: Most minibatches in a stack.
+    Attributes:
+        most: Most minibatches in a stack.
         stops: Where stacks have to end.
-        first: Steps taken before the epoch.
-        done: Stacks handed over before an interruption.
-        start: Minibatches handed over before an interruption.
-
-    Returns:
-        How many minibatches have been handed over at the end of each stack that is left.
-
-    Example:
-        >>> stack_ends(10, 4, Stops())
-        [4, 8, 10]
-        >>> stack_ends(10, 4, Stops(every=(7,)))
-        [1, 4, 7, 8, 10]
-        >>> stack_ends(10, 4, Stops(every=(7,)), first=10)
-        [1, 2, 4, 8, 10]
     """
-    left = stack_count(batches, stack, stops) - done
-    ends = {batches, *range(stack, batches, stack), *stops.within(first, batches)}
-    ends = {end for end in ends if end > start}
-    spare = (end for end in range(start + 1, batches) if end not in ends)
-    return sorted(ends.union(islice(spare, max(0, left - len(ends)))))[-left:]
+
+    most: int = 1
+    stops: Stops = Stops()
+
+    @classmethod
+    def of(cls, trainer: Trainer | None) -> "Stacking":
+        """Return what the module being trained takes; single minibatches without a Trainer."""
+        return cls() if trainer is None else cls(stack_size(trainer), Stops.of(trainer))
+
+    def count(self, batches: int) -> int:
+        """Return the number of stacks of every epoch."""
+        return min(batches, math.ceil(batches / self.most) + self.stops.most(batches))
+
+    def ends(self, batches: int, first: int = 0, done: int = 0, start: int = 0) -> list[int]:
+        """Cut the minibatches of an epoch.
+
+        Lightning wants as many stacks in every epoch: where fewer would do, the first are short.
+
+        Args:
+            batches: Minibatches in an epoch.
+            first: Steps taken before the epoch.
+            done: Stacks handed over before an interruption.
+            start: Minibatches handed over before an interruption.
+
+        Returns:
+            How many minibatches have been handed over at the end of each stack that is left.
+
+        Example:
+            >>> Stacking(4).ends(10)
+            [4, 8, 10]
+            >>> Stacking(4, Stops(every=(7,))).ends(10)
+            [1, 4, 7, 8, 10]
+            >>> Stacking(4, Stops(every=(7,))).ends(10, first=10)
+            [1, 2, 4, 8, 10]
+        """
+        left = self.count(batches) - done
+        ends = {batches, *range(self.most, batches, self.most), *self.stops.within(first, batches)}
+        ends = {end for end in ends if end > start}
+        spare = (end for end in range(start + 1, batches) if end not in ends)
+        return sorted(ends.union(islice(spare, max(0, left - len(ends)))))[-left:]
