@@ -215,7 +215,7 @@ class MutualInformation(ObjectiveMetric):
 
     Args:
         objective: The bound to report; Donsker-Varadhan by default.
-        kwargs: Additional keyword arguments, see :ref:`Metric kwargs` for more info.
+        kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Raises:
         ValueError: If ``objective`` is no objective, or a keyword argument is unknown.
@@ -253,7 +253,7 @@ class MutualInformationStandardError(ObjectiveMetric):
 
     Args:
         objective: The bound whose error to report; Donsker-Varadhan by default.
-        kwargs: Additional keyword arguments, see :ref:`Metric kwargs` for more info.
+        kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Raises:
         ValueError: If ``objective`` is no objective, or a keyword argument is unknown.
@@ -293,7 +293,7 @@ class FInformation(PooledMetric):
 
     Args:
         divergence: The member of the family; Kullback-Leibler by default.
-        kwargs: Additional keyword arguments, see :ref:`Metric kwargs` for more info.
+        kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Raises:
         ValueError: If a keyword argument is unknown.
@@ -333,7 +333,7 @@ class EffectiveSampleSize(ObjectiveMetric):
 
     Args:
         objective: The bound whose exponential average to look at; Donsker-Varadhan by default.
-        kwargs: Additional keyword arguments, see :ref:`Metric kwargs` for more info.
+        kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Raises:
         ValueError: If ``objective`` is no objective, or a keyword argument is unknown.
@@ -373,7 +373,7 @@ class LogPartition(PooledMetric):
       update
 
     Args:
-        kwargs: Additional keyword arguments, see :ref:`Metric kwargs` for more info.
+        kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Raises:
         ValueError: If a keyword argument is unknown.

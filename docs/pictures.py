@@ -1,0 +1,210 @@
+"""Make the pictures of the README and of the pages.
+
+    python docs/pictures.py                  # all of them, several minutes
+    python docs/pictures.py overview gan     # some
+
+They are written to ``docs/pictures``.
+"""
+
+import logging
+import math
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.loggers import CSVLogger
+from matplotlib.figure import Figure
+from sklearn.datasets import load_wine
+
+from mine_lightning import (
+    MINE,
+    NWJ,
+    SMILE,
+    InfoNCE,
+    InterpolatedBound,
+    JensenShannonNWJ,
+    MutualInformationMatrix,
+    MutualInformationMonitor,
+    Objective,
+    SeparableCritic,
+    estimate_mutual_information,
+    mutual_information_matrix,
+)
+from mine_lightning.data import GaussianPairs
+from mine_lightning.demos import GAN, GaussianGrid, MutualInformationGAN
+from mine_lightning.objectives.scores import split_pairs
+
+FOLDER = Path(__file__).parent / "pictures"
+STEPS = 8000  # of the GANs
+LEVELS, CLIMB, WINDOW = (2, 4, 6, 8, 10), 1500, 100  # bits, steps at each, steps pooled
+SHORT_NAMES = {"od280/od315_of_diluted_wines": "od280"}
+MEASURED = ["flavanoids", "color_intensity", "proline"]
+
+
+def ring(rows: int = 3000) -> tuple[np.ndarray, np.ndarray]:
+    """Draw points near a circle: no correlation, and much information."""
+    random = np.random.default_rng(0)
+    t = random.uniform(0, 2 * math.pi, rows)
+    noise = random.normal(0, 0.1, (2, rows))
+    return np.cos(t) + noise[0], np.sin(t) + noise[1]
+
+
+def pair() -> Figure:
+    """Two columns: the rows, each with its share, and the learning curve."""
+    return estimate_mutual_information(*ring(), progress_bar=False).plot()
+
+
+@cache
+def wine() -> MutualInformationMatrix:
+    data = load_wine(as_frame=True)
+    frame = data.data.rename(columns=SHORT_NAMES)[MEASURED]
+    frame["cultivar"] = pd.Categorical(data.target_names[data.target])
+    return mutual_information_matrix(frame)
+
+
+def matrix() -> Figure:
+    """All pairs of columns of a table."""
+    return wine().plot()
+
+
+@cache
+def train(host: type[GAN]) -> tuple[pd.DataFrame, torch.Tensor]:
+    """Train a GAN on 25 Gaussians with a monitor; return its logged curves and samples."""
+    seed_everything(1, verbose=False)
+    monitor = MutualInformationMonitor(x="generator:output", z="generator:input[code]")
+    with TemporaryDirectory() as folder:
+        logger = CSVLogger(folder)
+        trainer = Trainer(
+            accelerator="cpu", max_epochs=1, callbacks=[monitor], logger=logger,
+            enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        )  # fmt: skip
+        model = host(decay_steps=STEPS)
+        trainer.fit(model, GaussianGrid(steps_per_epoch=STEPS))
+        curve = pd.read_csv(f"{logger.log_dir}/metrics.csv")
+    curve["step"] *= STEPS / curve["step"].max()
+    with torch.no_grad():
+        return curve, model(2500)
+
+
+def draw_information(axes: Any) -> None:
+    """Draw the monitor's curves of both GANs."""
+    for host, label in ((MutualInformationGAN, "with the term"), (GAN, "without")):
+        curve = train(host)[0]
+        axes.plot(curve["step"], curve["mi"], label=label)
+    axes.axhline(math.log(64), color="black", linestyle="--", linewidth=1)
+    axes.annotate("all that the code says", (STEPS, math.log(64)), ha="right", va="bottom")
+    axes.set(xlabel="step of the GAN", ylabel="I(code; sample), nats", ylim=(-0.3, 5))
+    axes.legend(frameon=False, loc="center right")
+
+
+def gan() -> Figure:
+    """What a GAN generates, its losses and what its generator tells about its code."""
+    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    without, with_term, losses, information = figure.subplots(1, 4)
+    centers = GaussianGrid().centers
+    for axes, host, title in (
+        (without, GAN, "GAN"),
+        (with_term, MutualInformationGAN, "GAN + mutual information"),
+    ):
+        curve, samples = train(host)
+        axes.scatter(*centers.T, marker="+", color="black", linewidth=0.8)
+        axes.scatter(*samples.T, s=2, alpha=0.5)
+        axes.set(title=title, xticks=[], yticks=[], aspect="equal")
+        losses.plot(curve["step"], curve["g_loss"].rolling(5).mean(), label=title)
+    losses.set(xlabel="step of the GAN", ylabel="loss of the generator", title="what the loss says")
+    losses.legend(frameon=False)
+    draw_information(information)
+    information.set_title("what the monitor says")
+    return figure
+
+
+def overview() -> Figure:
+    """The picture of the README: two columns, a table, a model."""
+    figure = Figure(figsize=(15, 4.2), layout="constrained")
+    left, middle, right = figure.subfigures(1, 3, width_ratios=(1, 1.25, 1.1))
+    x, z = ring()
+    result = estimate_mutual_information(x, z, progress_bar=False)
+    low, high = result.interval()
+    axes = left.subplots()
+    axes.scatter(x, z, c=result.pointwise, s=3, cmap="coolwarm", vmin=-3, vmax=3)
+    axes.set(xlabel="x", ylabel="z", aspect="equal")
+    correlation = np.corrcoef(x, z)[0, 1]
+    axes.set_title(
+        f"correlation {correlation:.2f}\nmutual information {result.nats:.2f} nats "
+        f"[{low:.2f}, {high:.2f}]"
+    )
+    wine().plot(middle).suptitle("all pairs of a table", fontsize=12)
+    axes = right.subplots()
+    draw_information(axes)
+    axes.set_title("a generative network,\nwatched while it trains")
+    return figure
+
+
+def climb(objective: Objective) -> np.ndarray:
+    """Train on the staircase; return the bits pooled over every window, by level."""
+    critic = SeparableCritic(hidden_features=[128, 128])
+    critic(*GaussianPairs(20, target=1.0).sample(2))
+    optimizer = torch.optim.Adam([*critic.parameters(), *objective.parameters()], lr=1e-3)
+    bits, window = [], []
+    for level in LEVELS:
+        pairs = GaussianPairs(20, target=level * math.log(2))
+        for _ in range(CLIMB):
+            x, z = pairs.sample(64)
+            joint, marginal = split_pairs(critic(x.unsqueeze(1), z.unsqueeze(0)))
+            optimizer.zero_grad()
+            objective.loss(joint, marginal).backward()
+            optimizer.step()
+            window.append((joint.detach(), marginal.detach()))
+            if len(window) == WINDOW:
+                bits.append(objective.pooled_estimate(window).item() / math.log(2))
+                window.clear()
+    return np.array(bits).reshape(len(LEVELS), -1)
+
+
+def staircase() -> Figure:
+    """Bias and spread of the objectives on normal pairs of 2 to 10 bits."""
+    objectives = {
+        "MINE": MINE(ma_rate=0.1),
+        "MINE, stable": MINE(ma_rate=0.1, stable=True),
+        "NWJ": NWJ(),
+        "InfoNCE": InfoNCE(),
+        "interpolated, alpha 0.1": InterpolatedBound(alpha=0.1),
+        "Jensen-Shannon, NWJ": JensenShannonNWJ(),
+        "SMILE, tau 5": SMILE(tau=5.0),
+    }
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    bias, spread = figure.subplots(1, 2)
+    for marker, (name, objective) in zip("os^vDPX", objectives.items(), strict=True):
+        torch.manual_seed(0)
+        last = climb(objective)[:, -CLIMB // WINDOW // 2 :]
+        bias.plot(LEVELS, last.mean(1) - LEVELS, marker=marker, label=name)
+        spread.plot(LEVELS, last.std(1), marker=marker)
+    bias.axhline(0, color="black", linewidth=1)
+    bias.set(xlabel="truth (bits)", ylabel="bias (bits)", ylim=(-6.5, 2))
+    spread.set(xlabel="truth (bits)", ylabel="spread between windows (bits)", ylim=(0, 1))
+    figure.legend(loc="outside right center", frameon=False)
+    return figure
+
+
+PICTURES: tuple[Callable[[], Figure], ...] = (overview, pair, matrix, gan, staircase)
+
+
+def main(names: list[str]) -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    for picture in PICTURES:
+        if not names or picture.__name__ in names:
+            path = FOLDER / f"{picture.__name__}.png"
+            picture().savefig(path, dpi=110)
+            print(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
