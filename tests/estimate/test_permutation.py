@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import false_discovery_control, kstest
 
+from mine_lightning import estimate_mutual_information
 from mine_lightning.estimate.permutation import benjamini_hochberg, p_value, ring_size, rings
 
 
@@ -50,6 +51,23 @@ def test_p_values_are_uniform_under_independence() -> None:
 
 def test_dependence_gives_the_smallest_p_value() -> None:
     assert pairing(0, correlation=0.8) == 1 / 200
+
+
+@pytest.mark.parametrize("kind", ["numbers", "labels"])
+def test_an_estimate_brings_its_p_value(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    x, other = rng.normal(size=(2, 300))
+    sides = {"dependent": x, "independent": other}
+    quick = {"max_epochs": 5, "progress_bar": False}
+    found = {
+        name: estimate_mutual_information(
+            x, side > 0 if kind == "labels" else side + rng.normal(size=300), **quick
+        )
+        for name, side in sides.items()
+    }
+    assert found["dependent"].p_value == 1 / 10_000
+    assert found["independent"].p_value > 0.01
+    assert "0.0001 (permutation)" in found["dependent"].summary()
 
 
 def test_critics_that_found_nothing_give_one() -> None:

@@ -8,7 +8,7 @@ __all__ = ["is_functional"]
 
 Array = NDArray[np.float64]
 
-MOST_ROWS, MOST_COLUMNS, MOST_PREDICTORS = 10_000, 16, 64
+MOST_ROWS, MOST_COLUMNS, MOST_PREDICTORS = 4_000, 16, 64
 NEAR, FAR = 1, 16  # places among the nearest rows
 RATIO = 0.1  # of the differences there; 1 / 16 for a smooth function, 1 for noise
 ROUNDING = 1e-12  # share of variance

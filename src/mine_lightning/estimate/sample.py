@@ -74,6 +74,8 @@ def duplicated_rows(x: Tensor, z: Tensor) -> float:
         0.5
     """
     sides = [rows.flatten(1) if rows.ndim > 1 else rows.unsqueeze(1) for rows in (x, z)]
+    if any(len(rows[:, 0].unique()) == len(rows) for rows in sides):  # no row repeats another
+        return 0.0
     x_count, z_count, count = (_counts(rows) for rows in (*sides, torch.cat(sides, dim=1)))
     different = [(1 / counts).sum() for counts in (x_count, z_count)]
     if min(different) < max(100, len(x) // 20):
