@@ -38,6 +38,20 @@ def test_it_prints_the_estimate_and_writes_json(
     assert stored["settings"]["x_columns"] == ["alcohol", "malic_acid"]
 
 
+def test_rows_that_belong_together_are_held_out_together(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(120, 2))
+    frame = pd.DataFrame(values, columns=["a", "b"]).assign(patient=np.arange(120) // 4)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    stored = []
+    for option in ("--groups=patient", "--blocks=4"):
+        output = tmp_path / f"{option}.json"
+        arguments = ["--x=a", "--z=b", option, "--output", str(output), *QUICK]
+        main(["estimate", str(tmp_path / "rows.csv"), *arguments])
+        stored.append(MutualInformationEstimate.load(output))
+    assert stored[0] == stored[1]
+    assert stored[0].settings["groups"] == 30
+
+
 def test_npz_output_holds_the_pointwise_values(table: Path, tmp_path: Path) -> None:
     output = tmp_path / "result.npz"
     main(["estimate", str(table), "--x=0", "--z=hue", "--output", str(output), *QUICK])
@@ -50,12 +64,13 @@ def test_npz_output_holds_the_pointwise_values(table: Path, tmp_path: Path) -> N
         (["--x=alcool", "--z=hue"], "Did you mean `alcohol`"),
         (["--x=hue", "--z=hue"], "no column in common"),
         (["--x=hue"], "Expected `z`, got no value."),
+        (["--x=hue", "--z=ash", "--groups=id"], "`groups` to name a column of the table, got 'id'"),
         (["--x=hue", "--z=ash", "--folds=1"], "Expected `folds` to be an integer of at least 2"),
         (["--x=hue", "--z=ash", "--folds=many"], "Expected `--folds` to be int, got 'many'."),
         (["--x=hue", "--z=ash", "--output=result.pkl"], "Expected `output` to end in one of"),
         (["--x=hue", "--z=ash", "--x_transform=cubes"], "cubes"),
         (["--x=hue", "--z=ash", "--colour=red"], "got `--colour`. There are: `--x`"),
-        (["--x=hue", "--z=ash", "--fouls=3"], "got `--fouls`. Did you mean `--folds`?"),
+        (["--x=hue", "--z=ash", "--foldz=3"], "got `--foldz`. Did you mean `--folds`?"),
     ],
 )
 def test_a_mistake_gives_one_line_and_a_failing_status(

@@ -17,6 +17,8 @@ def estimate(
     overwrite: bool = False,
     seed: int = 0,
     folds: int = 5,
+    groups: str | None = None,
+    blocks: int | None = None,
     missing: Literal["raise", "drop"] = "raise",
     x_transform: Literal["rank", "standardize", "identity"] = "rank",
     z_transform: Literal["rank", "standardize", "identity"] = "rank",
@@ -37,6 +39,8 @@ def estimate(
         overwrite: Replace an output that exists.
         seed: Seed that repeats the estimate.
         folds: Number of folds.
+        groups: Column that names the group of each row, whose rows are held out together.
+        blocks: Length of blocks of neighbouring rows that are held out together, for rows in time.
         missing: What to do with rows that have missing values.
         x_transform: Transform of x.
         z_transform: Transform of z.
@@ -53,9 +57,14 @@ def estimate(
 
     if output is not None:
         check_output(output, (".json", ".npz"), inputs=[path], overwrite=overwrite)
-    columns = select_columns(read_table(path), split_names(x), split_names(z))
+    table = read_table(path)
+    columns = select_columns(table, split_names(x), split_names(z))
+    if groups is not None and groups not in table:
+        raise ValueError(f"Expected `groups` to name a column of the table, got {groups!r}.")
     result = estimate_mutual_information(
         *columns,
+        groups=None if groups is None else table[groups],
+        blocks=blocks,
         seed=seed,
         folds=folds,
         missing=missing,

@@ -261,6 +261,7 @@ def _settings(data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool)
     x_transform, z_transform = reversed(transforms) if swapped else transforms
     return {
         "batch_size": data.batch_size,
+        "groups": None if data.groups is None else len(data.groups.unique()),
         "closed_forms": [view.choice.name for view in data.views],
         "max_epochs": model.trainer.max_epochs,
         "x_transform": x_transform,
