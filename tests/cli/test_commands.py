@@ -70,7 +70,7 @@ def test_npz_output_holds_the_pointwise_values(table: Path, tmp_path: Path) -> N
         (["--x=hue", "--z=ash", "--output=result.pkl"], "Expected `output` to end in one of"),
         (["--x=hue", "--z=ash", "--x_transform=cubes"], "cubes"),
         (["--x=hue", "--z=ash", "--colour=red"], "got `--colour`. There are: `--x`"),
-        (["--x=hue", "--z=ash", "--foldz=3"], "got `--foldz`. Did you mean `--folds`?"),
+        (["--x=hue", "--z=ash", "--fouls=3"], "got `--fouls`. Did you mean `--folds`"),
     ],
 )
 def test_a_mistake_gives_one_line_and_a_failing_status(

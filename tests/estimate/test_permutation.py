@@ -8,7 +8,13 @@ import torch
 from scipy.stats import false_discovery_control, kstest
 
 from mine_lightning import estimate_mutual_information
-from mine_lightning.estimate.permutation import benjamini_hochberg, p_value, ring_size, rings
+from mine_lightning.estimate.permutation import (
+    CROSS_FITTED,
+    benjamini_hochberg,
+    p_value,
+    ring_size,
+    rings,
+)
 
 
 @pytest.mark.parametrize(("rows", "most"), [(2, 20), (20, 20), (30, 20), (203, 20), (7, 2)])
@@ -49,6 +55,23 @@ def test_p_values_are_uniform_under_independence() -> None:
     assert kstest([pairing(seed) for seed in range(400)], "uniform").pvalue > 0.01
 
 
+def test_folds_that_learn_from_each_other_count_twice() -> None:
+    """A critic that is the mean product of the other fold's rows."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for seed in range(300):
+        x, z = torch.randn(2, 2, 40, 30, generator=generator)  # two folds, 30 columns
+        learned = (x * z).mean(1).flip(0)
+        ring = [rings(40, 20, generator) for _ in range(2)]
+        folds = zip(x, z, ring, learned, strict=True)
+        paired = [(a.unsqueeze(1) * b[r.pairings]) @ w for a, b, r, w in folds]
+        sums = [r.sums(scores) for r, scores in zip(ring, paired, strict=True)]
+        found.append([p_value(sums, seed, 199, inflation) for inflation in (1, CROSS_FITTED)])
+    alone, together = np.array(found).T
+    assert np.mean(alone <= 0.05) > 0.08
+    assert np.mean(together <= 0.05) < 0.06
+
+
 def test_dependence_gives_the_smallest_p_value() -> None:
     assert pairing(0, correlation=0.8) == 1 / 200
 
@@ -77,7 +100,7 @@ def test_critics_that_found_nothing_give_one() -> None:
 def test_rows_in_groups_are_weaker_evidence() -> None:
     sums = [torch.randn(40, 20, generator=torch.Generator().manual_seed(0))]
     sums[0][:, 0] += 0.4
-    assert p_value(sums) < 0.05 < p_value(sums, design_effect=9.0)
+    assert p_value(sums) < 0.05 < p_value(sums, inflation=9.0)
 
 
 def test_adjusted_p_values_are_those_of_scipy() -> None:

@@ -22,7 +22,7 @@ from mine_lightning.estimate.crossfit import CrossFitEstimator, FoldCritics
 from mine_lightning.estimate.dependence import design_effect, mean_variance, row_groups
 from mine_lightning.estimate.diagnostics import Evidence, diagnose
 from mine_lightning.estimate.folds import CrossFitDataModule, Levels
-from mine_lightning.estimate.permutation import p_value
+from mine_lightning.estimate.permutation import CROSS_FITTED, p_value
 from mine_lightning.estimate.readings import Readings, read
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.estimate.sample import Sample
@@ -218,7 +218,7 @@ def _result(
         folds=len(data.folds.held),
         learning_curve=torch.stack(model.learning_curve).double().numpy(),
         validation_loss=torch.stack(model.validation_losses).double().numpy(),
-        p_value=p_value(readings.held.turned, data.seed, design_effect=effect),
+        p_value=p_value(readings.held.turned, data.seed, inflation=CROSS_FITTED * effect),
         diagnostics=diagnose(_evidence(sample, model, readings, errors)),
         seed=data.seed,
         seconds=0.0,

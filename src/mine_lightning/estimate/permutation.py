@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Rings", "benjamini_hochberg", "p_value", "rings"]
+__all__ = ["CROSS_FITTED", "Rings", "benjamini_hochberg", "p_value", "rings"]
 
 DRAWS = 9_999
+CROSS_FITTED = 2.0  # chance in a fold shapes the other folds' critics: every pair counts twice
 AT_ONCE = 4_000_000  # sums gathered together
 
 
@@ -81,14 +82,16 @@ def rings(rows: int, size: int, generator: torch.Generator) -> Rings:
 
 
 def p_value(
-    sums: Sequence[Tensor], seed: int = 0, draws: int = DRAWS, design_effect: float = 1.0
+    sums: Sequence[Tensor], seed: int = 0, draws: int = DRAWS, inflation: float = 1.0
 ) -> float:
     r"""Compare the sum of scores with those of rows that are paired anew, ring by ring.
 
     .. math:: p = \frac{1 + \#\{b : S_b \ge S\}}{1 + B}
 
     Scored by critics that have not seen them, independent rows are exchangeable under every turn of
-    every ring, so that p is uniform, or larger where the critics are constant.
+    every ring, so that p is uniform, or larger where the critics are constant. With critics that
+    are linear in what they have learned, and folds that learn from each other, the sum is a
+    degenerate U-statistic, whose variance is twice that of the turns.
 
     References:
         Phipson and Smyth, "Permutation p-values should never be zero", 2010.
@@ -97,8 +100,9 @@ def p_value(
         sums: Of each fold, see :meth:`Rings.sums`, shapes ``(R, M)``.
         seed: Seed of the turns.
         draws: Number B of turns of all rings.
-        design_effect: Variance of the mean of the rows' terms, over that of independent rows: rows
-            that come in groups vary more than their turns, whose spread is widened accordingly.
+        inflation: Variance of the sum over that of its turns, whose spread is widened accordingly:
+            above 1 for rows that come in groups, and :data:`CROSS_FITTED` times that for folds
+            whose critics have learned from each other's rows.
 
     Example:
         >>> own = torch.tensor([[9.0, 0.0, 0.0]]).repeat(20, 1)
@@ -109,7 +113,7 @@ def p_value(
     observed = sum(fold[:, 0].sum().item() for fold in sums)
     null = sum(_turned(fold.double(), draws, generator) for fold in sums)
     assert isinstance(null, Tensor)
-    wide = null.mean() + math.sqrt(design_effect) * (null - null.mean())
+    wide = null.mean() + math.sqrt(inflation) * (null - null.mean())
     rounding = 1e-12 * sum(fold.abs().sum().item() for fold in sums)
     return (1 + int((wide >= observed - rounding).sum())) / (1 + draws)
 
