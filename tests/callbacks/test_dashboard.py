@@ -1,8 +1,8 @@
 """TensorBoard as a person finds it, and nothing with any other logger."""
 
-import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -42,16 +42,39 @@ def test_curves_are_on_the_axis_of_optimizer_steps(events: EventAccumulator) -> 
     steps = [event.step for event in events.Scalars("train/mi")]
     assert steps == sorted(set(steps))
     assert [event.step for event in events.Scalars("test/mi")] == [72]
-    assert {round(event.value, 4) for event in events.Scalars("true_mi")} == {0.1438}
+    assert {round(event.value, 4) for event in events.Scalars("mi/truth")} == {0.1438}
 
 
-def test_estimates_and_truth_stand_in_one_chart(events: EventAccumulator) -> None:
+def test_estimates_and_truth_are_runs_of_one_chart(events: EventAccumulator) -> None:
+    main = Path(events.path)
+    assert sorted(path.name for path in main.iterdir() if path.is_dir()) == [
+        "test", "train", "truth", "validation"
+    ]  # fmt: skip
+    lines = {run: EventAccumulator(str(main / run)).Reload() for run in ("train", "truth", "test")}
+    lines["val"] = EventAccumulator(str(main / "validation")).Reload()
+    for run in ("val", "test"):
+        drawn, logged = lines[run].Scalars("mi/estimate"), events.Scalars(f"{run}/mi")
+        assert [(e.step, e.value) for e in drawn] == [(e.step, e.value) for e in logged]
+        errors = events.Scalars(f"{run}/mi_standard_error")
+        for end, sign in (("low", -2), ("high", 2)):
+            ends = [event.value for event in lines[run].Scalars(f"mi/{end}")]
+            assert ends == pytest.approx(
+                [e.value + sign * s.value for e, s in zip(logged, errors, strict=True)]
+            )
+    assert [event.step for event in lines["train"].Scalars("mi/estimate")] == [18, 36, 54, 72]
+    truth = lines["truth"].Scalars("mi/estimate")
+    assert {(event.step, round(event.value, 4)) for event in truth} == {
+        (step, 0.1438) for step in (18, 36, 54, 72)
+    }
+
+
+def test_charts_name_what_is_drawn(events: EventAccumulator) -> None:
     (event,) = events.Tensors("custom_scalars__config__")
     layout = Layout.FromString(event.tensor_proto.string_val[0])
-    (chart,) = layout.category[0].chart
-    tags = events.Tags()["scalars"]
-    matched = [[tag for tag in tags if re.match(line, tag)] for line in chart.multiline.tag]
-    assert matched == [["train/mi"], ["val/mi"], ["test/mi"], ["true_mi"]]
+    lines, band = layout.category[0].chart
+    assert list(lines.multiline.tag) == ["mi/estimate"]
+    (series,) = band.margin.series
+    assert [series.value, series.lower, series.upper] == ["mi/estimate", "mi/low", "mi/high"]
 
 
 def test_scores_have_histograms(events: EventAccumulator) -> None:
@@ -64,11 +87,17 @@ def test_hyperparameters_come_with_the_final_estimate(events: EventAccumulator) 
         return HParamsPluginData.FromString(events.summary_metadata[name].plugin_data.content)
 
     start = content("_hparams_/session_start_info").session_start_info.hparams
+    assert sorted(start)[:5] == ["critic", "data", "objective", "optimizer", "seed"]
     assert start["critic"].string_value == "ConcatCritic"
-    assert start["objective/ma_rate"].number_value == 0.01
+    assert start["data"].string_value == "GaussianDataModule"
+    assert start["settings/data/batch_size"].number_value == 32
+    assert start["settings/data/distribution/correlation"].number_value == 0.5
+    assert start["settings/objective/ma_rate"].number_value == 0.01
+    assert start["optimizer"].string_value == "Adam"
+    assert start["settings/optimizer/lr"].number_value == 0.001
     assert start["seed"].number_value == 11
     metrics = content("_hparams_/experiment").experiment.metric_infos
-    assert {metric.name.tag for metric in metrics} == {"val/mi", "test/mi"}
+    assert [metric.name.tag for metric in metrics] == ["test/mi", "val/mi"]
     assert "hp_metric" not in events.Tags()["scalars"]
 
 
@@ -84,8 +113,14 @@ def test_any_logger_will_do(logger: str | bool, tmp_path: Path) -> None:
     )
     model = MutualInformationEstimator()
     trainer.fit(model, data)
-    trainer.test(model, data, verbose=False)
+    (tested,) = trainer.test(model, data, verbose=False)
     assert sum(isinstance(callback, Dashboard) for callback in trainer.callbacks) == 1
+    if logger:
+        (path,) = tmp_path.rglob("metrics.csv")
+        last = pd.read_csv(path).ffill().iloc[-1]
+        assert last["mi/estimate"] == pytest.approx(tested["test/mi"])
+        assert last["mi/standard_error"] == pytest.approx(tested["test/mi_standard_error"])
+        assert last["mi/truth"] == pytest.approx(data.true_mi)
 
 
 @pytest.mark.parametrize("mode", [{"fast_dev_run": True}, {"barebones": True, "max_epochs": 1}])

@@ -202,7 +202,10 @@ def test_figures_reach_tensorboard_and_leave_the_run_alone(tmp_path):
         weights.append(torch.cat([p.detach().flatten() for p in host.parameters()]))
     assert torch.equal(*weights)
     events = EventAccumulator(logger.log_dir.replace("version_0", "version_1"))
-    assert [event.step for event in events.Reload().Images("samples")] == [8, 16]
+    images = [event.step for event in events.Reload().Images("samples")]
+    scalars = [event.step for event in events.Scalars("g_loss")]
+    assert images == [3, 7]
+    assert scalars == list(range(8))
 
 
 def test_figures_need_tensorboard(tmp_path):

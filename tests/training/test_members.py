@@ -116,10 +116,10 @@ def test_estimates_are_those_of_the_members() -> None:
     assert logged["test/mi"] == pytest.approx(sum(estimates) / 4, abs=1e-5)
     spread = torch.tensor(estimates).std().item()
     assert logged["test/mi_spread"] == pytest.approx(spread, abs=1e-5)
-    assert logged["true_mi"] == pytest.approx(0.5108, abs=1e-4)
+    assert logged["mi/truth"] == pytest.approx(0.5108, abs=1e-4)
     values = torch.cat(trainer.predict(model, module))
     assert values.shape == (1000,)
-    assert values.mean().item() == pytest.approx(logged["true_mi"], abs=0.15)
+    assert values.mean().item() == pytest.approx(logged["mi/truth"], abs=0.15)
 
 
 def test_an_ensemble_reloads_from_its_checkpoint_without_arguments(tmp_path) -> None:

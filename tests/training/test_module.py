@@ -253,7 +253,7 @@ def test_logging_goes_to_any_logger_on_the_step_axis(tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path)
     fit(MutualInformationEstimator(), data, max_epochs=3, logger=logger, log_every_n_steps=10)
     frame = pd.read_csv(Path(logger.log_dir) / "metrics.csv")
-    for column in ("train/loss", "train/mi", "val/mi", "val/mi_standard_error", "true_mi"):
+    for column in ("train/loss", "train/mi", "val/mi", "val/mi_standard_error", "mi/truth"):
         assert frame[column].notna().any(), column
     assert frame.dropna(subset="val/mi")["step"].tolist() == [18, 36, 54]
 

@@ -19,6 +19,7 @@ def report(
     trained = {name: float(value) for name, value in trainer.callback_metrics.items()}
     checkpoint = trainer.checkpoint_callback
     selected = checkpoint if isinstance(checkpoint, ModelCheckpoint) else None
+    cut = not trainer.should_stop and improving(selected, trained)
     best = (selected and selected.best_model_path) or None
     (tested,) = trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
     estimate, error = tested["test/mi"], tested["test/mi_standard_error"]
@@ -33,7 +34,7 @@ def report(
     }
     width = max(map(len, lines))
     text = [f"{name:<{width}}  {value}" for name, value in lines.items()]
-    against = notes(estimate, error, trained.get("train/mi"), truth, improving(trainer, selected))
+    against = notes(estimate, error, trained.get("train/mi"), truth, cut)
     return "\n".join([*text, *(f"note: {note}" for note in against)])
 
 
@@ -46,11 +47,11 @@ def _places(trainer: Trainer) -> dict[str, Any]:
     return places
 
 
-def improving(trainer: Trainer, selected: ModelCheckpoint | None) -> bool:
-    """Whether training ended, though not by itself, with the best state so far."""
-    if selected is None or selected.monitor is None or trainer.should_stop:
+def improving(selected: ModelCheckpoint | None, last: dict[str, float]) -> bool:
+    """Whether the last state is the best so far, by what selects checkpoints."""
+    if selected is None or selected.monitor not in last or selected.best_model_score is None:
         return False
-    return selected.best_model_score == selected.current_score
+    return float(selected.best_model_score) == last[selected.monitor]
 
 
 def notes(

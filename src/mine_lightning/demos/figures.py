@@ -18,7 +18,8 @@ class SampleFigures(Callback):
     """Draw real beside generated samples into TensorBoard; nothing with any other logger.
 
     The host generates with ``host(rows)``, its DataModule draws with ``draw(rows)``. Points are
-    scattered, images are tiled. What the host draws next does not change.
+    scattered, images are tiled. They stand at the steps at which Lightning logs scalars, which
+    count batches, however many optimizers a batch serves. What the host draws next does not change.
 
     Args:
         every_n_epochs: Epochs from one figure to the next.
@@ -37,7 +38,7 @@ class SampleFigures(Callback):
         with isolate_rng(), torch.no_grad():
             figure = side_by_side(data.draw(self.samples)[0], pl_module(self.samples).float().cpu())
         for logger in loggers:
-            logger.experiment.add_figure("samples", figure, trainer.global_step)
+            logger.experiment.add_figure("samples", figure, trainer.fit_loop.total_batch_idx)
 
 
 def side_by_side(real: Tensor, generated: Tensor) -> "Figure":

@@ -318,7 +318,7 @@ class StackedTraining(LightningModule):
         self.log("step", float(self.global_step), sync_dist=True)
         truth = getattr(getattr(self.trainer, "datamodule", None), "true_mi", None)
         if truth is not None:
-            self.log("true_mi", truth, sync_dist=True)
+            self.log("mi/truth", truth, sync_dist=True)
 
     def plain_arguments(self, **parts: Any) -> dict[str, Any]:
         """Return the arguments as plain data, from which ``load_from_checkpoint`` rebuilds them.
