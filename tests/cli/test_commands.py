@@ -64,7 +64,7 @@ def test_npz_output_holds_the_pointwise_values(table: Path, tmp_path: Path) -> N
         (["--x=alcool", "--z=hue"], "Did you mean `alcohol`"),
         (["--x=hue", "--z=hue"], "no column in common"),
         (["--x=hue"], "Expected `z`, got no value."),
-        (["--x=hue", "--z=ash", "--groups=id"], "`groups` to name a column of the table, got 'id'"),
+        (["--x=hue", "--z=ash", "--groups=id"], "`groups` to name columns of the table, got 'id'"),
         (["--x=hue", "--z=ash", "--folds=1"], "Expected `folds` to be an integer of at least 2"),
         (["--x=hue", "--z=ash", "--folds=many"], "Expected `--folds` to be int, got 'many'."),
         (["--x=hue", "--z=ash", "--output=result.pkl"], "Expected `output` to end in one of"),
@@ -148,3 +148,21 @@ def test_a_matrix_is_printed_and_written(
     assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(SystemExit, match=r"Near it: `alcohol`|Did you mean `alcohol`"):
         main(["matrix", str(table), "--columns=alcool,hue"])
+
+
+def test_numbers_of_other_places(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "table.csv"
+    rng = np.random.default_rng(0)
+    rows = [f"{a:,.2f};{a + b:,.2f}" for a, b in 1e4 * rng.normal(size=(60, 2))]
+    path.write_text("a;b\n" + "\n".join(rows).translate(str.maketrans(",.", ".,")))
+    columns = [str(path), "--x=a", "--z=b", *QUICK]
+    marks = ["--delimiter=;", "--decimal=,", "--thousands=."]
+    advice = ["`delimiter=';'`", "`decimal=','`, `thousands='.'`", "`thousands='.'`"]
+    for count, sentence in enumerate(advice):
+        with pytest.raises(SystemExit) as stop:
+            main(["estimate", *columns, *marks[:count]])
+        assert sentence in str(stop.value.code)
+    main(["estimate", *columns, *marks])
+    assert "nats" in capsys.readouterr().out
+    main(["matrix", str(path), *marks, *QUICK])
+    assert "nan" not in capsys.readouterr().out

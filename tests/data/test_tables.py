@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser
 from lightning import LightningDataModule
 from sklearn.datasets import load_wine
 
-from mine_lightning.data.tables import TableDataModule, read_table, select_columns
+from mine_lightning.data.tables import TableDataModule, read_columns, read_table, select_columns
 
 CLASS_PATH = "mine_lightning.data.tables.TableDataModule"
 ROWS = 500
@@ -246,8 +246,16 @@ OBJECTS = np.array([Malicious(), 1], dtype=object)
         ("t.csv", b"a,b\n1,2\n3,4,5\n", "got: CSV parse error: Expected 2 columns, got 3: 3,4,5"),
         ("t.csv", b"a,b\n1,2,9\n3,4,9\n", "got: CSV parse error: Expected 2 columns, got 3: 1,2,9"),
         ("t.csv", b'a,b\n1,"u\n2,v\n', "got: an odd number of quotation marks."),
-        ("t.csv", b"a;b\n1;2\n", "got: one column with ';' in its name, where ',' separates."),
-        ("t.tsv", b"a,b\n1,2\n", "got: one column with ',' in its name, where '\\t' separates."),
+        (
+            "t.csv",
+            b"a;b\n1;2\n",
+            "got: one column with ';' in its name, where ',' separates: read with `delimiter=';'`.",
+        ),
+        (
+            "t.tsv",
+            b"a,b\n1,2\n",
+            "one column with ',' in its name, where '\\t' separates: read with `delimiter=','`.",
+        ),
         (
             "t.csv",
             b"1.5,2\n3,4\n",
@@ -363,3 +371,136 @@ def test_columns_from_yaml(table, tmp_path):
     parser.add_subclass_arguments(LightningDataModule, "data")
     data = TableDataModule(**parser.parse_args([f"--config={config}"]).data.init_args)
     assert (data.x_columns, data.z_columns, data.true_mi) == (["a", "b"], ["c"], 0.5)
+
+
+def correlated(rows=400):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=rows)
+    return pd.DataFrame({"x": x, "z": 0.8 * x + 0.6 * generator.normal(size=rows)})
+
+
+@pytest.mark.parametrize(
+    ("suffix", "delimiter", "write", "reading"),
+    [
+        (".tsv", "\t", lambda v: f"{v!r}".replace(".", ","), {"decimal": ","}),
+        (".csv", ";", lambda v: f"{v!r}".replace(".", ","), {"decimal": ",", "delimiter": ";"}),
+        (".csv", ",", lambda v: f'"{v!r}"'.replace(".", ","), {"decimal": ","}),
+        (".csv", "|", lambda v: f"{v!r}", {"delimiter": "|"}),
+        (".tsv", "\t", lambda v: f"{1e4 * v:,.4f}", {"thousands": ","}),
+        (".csv", ",", lambda v: f"{1e4 * v:,.4f}".replace(",", " "), {"thousands": " "}),
+        (
+            ".csv",
+            ";",
+            lambda v: f"{1e4 * v:,.4f}".translate(str.maketrans(",.", ".,")),
+            {"delimiter": ";", "decimal": ",", "thousands": "."},
+        ),
+        (".txt.csv", ",", lambda v: f'"{v!r}"', {}),
+    ],
+)
+def test_numbers_of_other_places_are_read_when_told(tmp_path, suffix, delimiter, write, reading):
+    frame = correlated()
+    lines = [delimiter.join(map(write, row)) for row in frame.to_numpy().tolist()]
+    path = tmp_path / f"table{suffix}"
+    path.write_text("\n".join([delimiter.join("xz"), *lines]), encoding="utf-8")
+    found = read_table(path, **reading).to_numpy()
+    scale = round(float(found[0, 0] / frame.to_numpy()[0, 0]))
+    np.testing.assert_allclose(found, scale * frame, atol=0 if scale == 1 else 1e-4, rtol=0)
+    data = TableDataModule(path, ["x"], ["z"], **reading)
+    assert np.array_equal(torch.cat(data.load(), dim=1).numpy(), found)
+    if reading:  # without a word they are neither read nor taken for categories
+        with pytest.raises(ValueError, match=r"`(decimal|thousands|delimiter)="):
+            TableDataModule(path, ["x"], ["z"])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "message"),
+    [
+        (
+            ".csv",
+            "a;b;c\n1,5;2;3\n2,5;3;4\n",
+            "one column with ';' in its name, where ',' separates",
+        ),
+        (".tsv", "a b,c\n1,2\n", "where '\\t' separates: read with `delimiter=','`."),
+        (".csv", "a\tb\n1\t2\n", "read with `delimiter='\\t'`."),
+        (".csv", "a|b;c|d\n1|2|3\n", "read with `delimiter='|'`."),
+    ],
+)
+def test_another_delimiter_is_named(tmp_path, suffix, text, message):
+    path = tmp_path / f"table{suffix}"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "reading", "message"),
+    [
+        ("t.csv", {"delimiter": ";;"}, "Expected `delimiter` to be one character, got ';;'."),
+        ("t.csv", {"delimiter": ""}, "Expected `delimiter` to be one character, got ''."),
+        ("t.csv", {"delimiter": '"'}, "Expected `delimiter` to be one character, got '\"'."),
+        ("t.npy", {"delimiter": ","}, "Expected `delimiter` for .csv or .tsv, got it for .npy."),
+        ("t.csv", {"decimal": "·"}, "Expected `decimal` to be '.' or ',', got '·'."),
+        ("t.csv", {"thousands": "."}, "Expected `thousands` to be one mark that is not `decimal`"),
+        ("t.csv", {"columns": ["c"]}, "Expected `columns` to name columns of the table, got 'c'."),
+    ],
+)
+def test_mistaken_ways_of_reading_are_named(tmp_path, name, reading, message):
+    path = tmp_path / name
+    path.write_text("a,b\n1,2\n2,1\n")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_table(path, **reading)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".npz", ".npy"])
+def test_named_columns_alone_are_read_in_their_order(tmp_path, suffix):
+    path = write(numbers(), tmp_path / f"table{suffix}")
+    x, z = read_columns(path, {"x": [3, "0"], "z": [2]}).values()
+    assert np.array_equal(x, numbers()[["d", "a"]])
+    assert np.array_equal(z, numbers()[["c"]])
+    assert np.array_equal(read_table(path, columns=[1]), numbers()[["b"]])
+
+
+def test_a_column_of_text_that_is_not_named_is_not_looked_at(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,a,note\n1,4,x\n2,5,7\n3,6,\n")
+    x, z = read_columns(path, {"x": [1], "z": [0]}).values()
+    assert (x.columns.tolist(), x["a"].tolist(), z["a"].tolist()) == (["a"], [4, 5, 6], [1, 2, 3])
+
+
+@pytest.mark.parametrize("wide", ["header", "row", "both"])
+def test_lines_of_more_than_a_megabyte(tmp_path, wide):
+    columns = 3 if wide == "row" else 60_000
+    names = [f"{'methylation' if wide != 'row' else ''}_{place:08d}" for place in range(columns)]
+    cells = ["0.5"] * (columns - 1) + ["x" * 2**21 if wide == "row" else "1.25"]
+    lines = [names, cells, ["1.5"] * columns, *([["2"] * columns] if wide == "both" else [])]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(map(",".join, lines)))
+    x, z = read_columns(path, {"x": [names[1]], "z": [0]}).values()
+    assert x[names[1]].tolist()[:2] == z[names[0]].tolist()[:2] == [0.5, 1.5]
+    assert read_table(path).shape == (len(lines) - 1, columns)
+
+
+def test_a_mark_for_missing_far_down_is_named(tmp_path):
+    """The types of columns are those of all rows, not of the first ones."""
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n" + "1.25,2\n" * 200_000 + "?,3\n")
+    with pytest.raises(ValueError, match=re.escape("numbers mixed with text such as '?'")):
+        TableDataModule(path, ["a"], ["b"])
+
+
+def test_names_cannot_steer_a_terminal(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("\x1b[2Ja,\x1b]0;owned\x07b,hue\n1,2,\x1b[31mred\n2,1,blue\n")
+    names = ["\\x1b[2Ja", "\\x1b]0;owned\\x07b", "hue"]
+    assert read_table(path).columns.tolist() == names
+    data = TableDataModule(path, [names[0]], ["hue"])
+    assert [*data.x_columns, *data.z_columns] == [names[0], "hue=\\x1b[31mred", "hue=blue"]
+    with pytest.raises(ValueError, match="Expected") as caught:
+        TableDataModule(path, ["zzz"], ["hue"])
+    assert str(caught.value).isprintable()
+
+
+def test_the_index_of_pandas_is_no_column(tmp_path):
+    frame = correlated().set_index(pd.Index(range(400), name="day") * 2)
+    frame.to_parquet(tmp_path / "table.parquet")
+    assert read_table(tmp_path / "table.parquet").columns.tolist() == ["x", "z"]

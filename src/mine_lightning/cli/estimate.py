@@ -25,6 +25,9 @@ def estimate(
     max_epochs: int | None = None,
     accelerator: str = "auto",
     quiet: bool = False,
+    delimiter: str | None = None,
+    decimal: Literal[".", ","] = ".",
+    thousands: str | None = None,
 ) -> None:
     """Estimate the mutual information of some columns of a table with others.
 
@@ -47,23 +50,26 @@ def estimate(
         max_epochs: Largest number of epochs.
         accelerator: Processor: auto, cpu, cuda, mps.
         quiet: Show no progress bar.
+        delimiter: What separates fields in a text file, where it is not usual for the suffix.
+        decimal: What stands before the decimals of a number.
+        thousands: What stands between groups of three digits.
 
     Raises:
         ValueError: If the user made a mistake.
     """
     from mine_lightning import estimate_mutual_information
-    from mine_lightning.data.tables import read_table, select_columns
+    from mine_lightning.data.tables import read_columns
     from mine_lightning.support.files import check_output
 
     if output is not None:
         check_output(output, (".json", ".npz"), inputs=[path], overwrite=overwrite)
-    table = read_table(path)
-    columns = select_columns(table, split_names(x), split_names(z))
-    if groups is not None and groups not in table:
-        raise ValueError(f"Expected `groups` to name a column of the table, got {groups!r}.")
+    named = {"x": split_names(x), "z": split_names(z)}
+    named |= {} if groups is None else {"groups": [groups]}
+    columns = read_columns(path, named, delimiter, decimal, thousands)
     result = estimate_mutual_information(
-        *columns,
-        groups=None if groups is None else table[groups],
+        columns["x"],
+        columns["z"],
+        groups=None if groups is None else columns["groups"].iloc[:, 0],
         blocks=blocks,
         seed=seed,
         folds=folds,

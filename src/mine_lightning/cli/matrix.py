@@ -19,6 +19,9 @@ def matrix(
     max_epochs: int | None = None,
     accelerator: str = "auto",
     quiet: bool = False,
+    delimiter: str | None = None,
+    decimal: Literal[".", ","] = ".",
+    thousands: str | None = None,
 ) -> None:
     """Estimate the mutual information of all pairs of columns of a table.
 
@@ -36,12 +39,15 @@ def matrix(
         max_epochs: Largest number of epochs.
         accelerator: Processor: auto, cpu, cuda, mps.
         quiet: Show no progress bar.
+        delimiter: What separates fields in a text file, where it is not usual for the suffix.
+        decimal: What stands before the decimals of a number.
+        thousands: What stands between groups of three digits.
 
     Raises:
         ValueError: If the user made a mistake.
     """
     from mine_lightning import mutual_information_matrix
-    from mine_lightning.data.tables import find_columns, read_table
+    from mine_lightning.data.tables import read_table
     from mine_lightning.support.files import (
         TABLE_SUFFIXES,
         check_output,
@@ -54,10 +60,8 @@ def matrix(
         target = check_output(
             output, (*TABLE_SUFFIXES, *pictures), inputs=[path], overwrite=overwrite
         )
-    frame = read_table(path)
-    if columns is not None:
-        names = [str(name) for name in frame.columns]
-        frame = frame.iloc[:, find_columns("columns", names, split_names(columns))]
+    chosen = None if columns is None else split_names(columns)
+    frame = read_table(path, chosen, delimiter, decimal, thousands)
     result = mutual_information_matrix(
         frame,
         seed=seed,

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mine_lightning.data.columns import encode
 from mine_lightning.data.containers import Columns, name_places, native, real_array, unpack
+from mine_lightning.support.text import printable
 
 __all__ = [
     "Checked",
@@ -319,7 +320,7 @@ def _parse_frame(name: str, frame: pd.DataFrame) -> _Rows:
     """Encode every column of a DataFrame."""
     blocks: list[NDArray[np.float64]] = [np.empty((len(frame), 0))]
     columns, sources = [], []
-    for place, label in enumerate(map(str, frame.columns)):
+    for place, label in enumerate(printable(str(name)) for name in frame.columns):
         block, names = encode(name, label, frame.iloc[:, place])
         blocks.append(block)
         columns += names

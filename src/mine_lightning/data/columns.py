@@ -10,6 +10,7 @@ from pandas.api.types import infer_dtype
 
 from mine_lightning.data.containers import REAL, shorten
 from mine_lightning.data.numerals import how_to_read, looks_numeric
+from mine_lightning.support.text import printable
 
 __all__ = ["Encoded", "encode"]
 
@@ -92,7 +93,7 @@ def _one_hot(name: str, label: str, column: pd.Series) -> Encoded:
     codes = column.cat.codes.to_numpy()
     block = np.eye(len(categories))[codes]
     block[codes < 0] = np.nan
-    return Encoded(block, [f"{label}={category}" for category in categories])
+    return Encoded(block, [f"{label}={printable(str(category))}" for category in categories])
 
 
 def _vectors(name: str, label: str, column: pd.Series) -> Encoded:

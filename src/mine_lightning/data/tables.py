@@ -1,25 +1,29 @@
 """Table files: read one, choose columns, estimate."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from io import BytesIO
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow.csv
-from numpy.typing import NDArray
 
 from mine_lightning.data.arrays import TensorArguments, TensorDataModule
 from mine_lightning.data.checks import Missing
-from mine_lightning.support.keywords import Unpack, check_keywords, near
+from mine_lightning.data.numerals import read_numerals
+from mine_lightning.data.readers import READERS, Dialect, check_file, whole_file
+from mine_lightning.support.keywords import Unpack, check_keywords
+from mine_lightning.support.text import near, printable, quoted
 
-__all__ = ["TableDataModule", "read_table", "select_columns"]
+__all__ = ["TableDataModule", "read_columns", "read_table", "select_columns"]
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(
+    path: str | Path,
+    columns: Sequence[str | int] | None = None,
+    delimiter: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
+) -> pd.DataFrame:
     """Read a table file; nothing in it is executed.
 
     The suffix says what it is:
@@ -32,136 +36,81 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
     Args:
         path: The file.
+        columns: The columns to read, in this order, by name or position as for
+            :func:`select_columns`; all by default.
+        delimiter: What separates fields; by default "," in a ``.csv`` and a tab in a ``.tsv`` file.
+        decimal: What stands before the decimals of a number, "." or ",".
+        thousands: What stands between groups of three digits; " " stands for every space.
 
     Returns:
-        At least one row; the column names are strings.
+        At least one row; the column names are printable strings.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the suffix is another one, or the file is broken, ragged, empty, without a
-            header, or holds objects.
+        ValueError: If the suffix is another one, a mark is none, there is no such column, or the
+            file is broken, ragged, empty, without a header, or holds objects.
     """
-    path = check_file(path, tuple(READERS))
+    path, dialect = check_file(path, tuple(READERS)), Dialect(delimiter, decimal, thousands)
+    names = _names(path, dialect)
+    everything = list(range(len(names)))
+    places = everything if columns is None else find_columns("columns", names, columns)
+    return _read(path, dialect, names, places)
+
+
+def read_columns(
+    path: str | Path,
+    columns: Mapping[str, list[str | int]],
+    delimiter: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Read the columns of several variables from a table file, and no others.
+
+    Args:
+        path: The file; see :func:`read_table`.
+        columns: The columns of each variable, as for :func:`select_columns`; x and z are among
+            them.
+        delimiter: As for :func:`read_table`.
+        decimal: Likewise.
+        thousands: Likewise.
+
+    Returns:
+        The columns of each variable.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: As :func:`read_table` and :func:`select_columns`.
+    """
+    path, dialect = check_file(path, tuple(READERS)), Dialect(delimiter, decimal, thousands)
+    names = _names(path, dialect)
+    places = {name: find_columns(name, names, chosen) for name, chosen in columns.items()}
+    check_disjoint(places["x"], places["z"], label=names.__getitem__)
+    read = sorted({place for found in places.values() for place in found})
+    frame = _read(path, dialect, names, read)
+    return {
+        name: frame.iloc[:, [read.index(place) for place in found]]
+        for name, found in places.items()
+    }
+
+
+def _names(path: Path, dialect: Dialect) -> list[str]:
+    """Return the names of a table file's columns."""
+    dialect.check(path)
     with whole_file(path):
-        frame = READERS[path.suffix.lower()](path)
+        names = READERS[path.suffix.lower()].names(path, dialect)
+    return [printable(name.strip()) for name in names]
+
+
+def _read(path: Path, dialect: Dialect, names: list[str], places: list[int]) -> pd.DataFrame:
+    """Read columns by position."""
+    with whole_file(path):
+        frame = READERS[path.suffix.lower()].read(path, dialect, places)
     if len(frame) == 0:
         raise ValueError(f"Expected {str(path)!r} to hold rows, got none.")
-    return frame.set_axis([str(name).strip() for name in frame.columns], axis=1)
-
-
-def check_file(path: str | Path, suffixes: tuple[str, ...]) -> Path:
-    """Return the path of a file that exists and ends in one of the suffixes.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no file, or the suffix is another one.
-    """
-    path = Path(path)
-    if path.is_dir() or (path.exists() and not path.is_file()):
-        raise ValueError(f"Expected `path` to be a file, got {str(path)!r}, which is none.")
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(
-            f"Expected `path` to end in one of {', '.join(suffixes)}, got {str(path)!r}."
-        )
-    if not path.exists():
-        raise FileNotFoundError(f"Expected `path` to be a file, got {str(path)!r}: no such file.")
-    return path
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into a ValueError that names the file."""
-    try:
-        yield
-    except Exception as error:  # a damaged file makes its reader raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"Expected {str(path)!r} to be a whole {path.suffix} file, got: {reason[:300]}"
-        ) from error
-
-
-def _read_text(path: Path, delimiter: str) -> pd.DataFrame:
-    """Read delimited text strictly: equally many fields in each row, numbers to the last bit."""
-    content = path.read_bytes()
-    if content.count(b'"') % 2:
-        raise ValueError("an odd number of quotation marks.")
-    table = pyarrow.csv.read_csv(
-        BytesIO(content),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True),
-    )
-    _check_header(table.column_names, delimiter)
-    return table.to_pandas()
-
-
-def _check_header(names: list[str], delimiter: str) -> None:
-    """Raise if the first line holds values, or if another delimiter was used."""
-    if len(names) == 1 and (others := set(";\t,") - {delimiter}) & set(names[0]):
-        other = min(others & set(names[0]))
-        raise ValueError(f"one column with {other!r} in its name, where {delimiter!r} separates.")
-    numbers = pd.to_numeric(pd.Series(names), errors="coerce")
-    if numbers.notna().all() and any(not name.strip().isdigit() for name in names):
-        raise ValueError(f"numbers in the first line, where the column names stand: {names[:5]}.")
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    return _read_text(path, ",")
-
-
-def _read_tsv(path: Path) -> pd.DataFrame:
-    return _read_text(path, "\t")
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    with path.open("rb") as file:
-        return pd.read_parquet(file, engine="pyarrow")
-
-
-def _read_numpy(path: Path) -> pd.DataFrame:
-    """Read an array by position or several by name; objects are refused."""
-    with path.open("rb") as file:
-        loaded = np.load(file, allow_pickle=False)
-        if not isinstance(loaded, np.ndarray):
-            return _join({name: loaded[name] for name in loaded.files})
-    if loaded.ndim == 0:
-        raise ValueError("an array without rows.")
-    return _as_frame(loaded, [str(place) for place in range(loaded[:1].size)])
-
-
-def _join(arrays: dict[str, NDArray[Any]]) -> pd.DataFrame:
-    """Put arrays with equally many rows side by side."""
-    arrays = {name: array for name, array in arrays.items() if array.ndim > 0}
-    rows = {name: len(array) for name, array in arrays.items()}
-    if len(set(rows.values())) > 1:
-        raise ValueError(f"arrays with different numbers of rows: {rows}.")
-    frames = [_as_frame(array, _array_columns(name, array)) for name, array in arrays.items()]
-    return pd.concat(frames, axis=1) if frames else pd.DataFrame()
-
-
-def _array_columns(name: str, array: NDArray[Any]) -> list[str]:
-    if array.ndim == 1:
-        return [name]
-    return [f"{name}_{place}" for place in range(array[:1].size)]
-
-
-def _as_frame(array: NDArray[Any], columns: list[str]) -> pd.DataFrame:
-    """Turn rows into a DataFrame, in the machine's byte order."""
-    if array.dtype.names is not None:
-        return pd.DataFrame({name: _native(array[name]) for name in array.dtype.names})
-    return pd.DataFrame(_native(array).reshape(len(array), len(columns)), columns=columns)
-
-
-def _native(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(array.dtype.newbyteorder("="))
-
-
-READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".parquet": _read_parquet,
-    ".npz": _read_numpy,
-    ".npy": _read_numpy,
-}
+    frame = frame.set_axis([names[place] for place in places], axis=1)
+    if dialect.decimal == "." and dialect.thousands is None:
+        return frame
+    return read_numerals(frame, dialect.decimal, dialect.thousands)
 
 
 def select_columns(
@@ -192,9 +141,9 @@ def select_columns(
         ['b_0', 'b_1']
     """
     names = [str(name) for name in frame.columns]
-    places = {"x": find_columns("x", names, x), "z": find_columns("z", names, z)}
-    check_disjoint(places["x"], places["z"], label=names.__getitem__)
-    return frame.iloc[:, places["x"]], frame.iloc[:, places["z"]]
+    x_places, z_places = find_columns("x", names, x), find_columns("z", names, z)
+    check_disjoint(x_places, z_places, label=names.__getitem__)
+    return frame.iloc[:, x_places], frame.iloc[:, z_places]
 
 
 def check_disjoint(
@@ -217,7 +166,7 @@ def check_disjoint(
     if both := [label(column) for column in x if column in z]:
         raise ValueError(
             f"Expected `{names[0]}` and `{names[1]}` to have no column in common, "
-            f"got {_quoted(both)} in both."
+            f"got {quoted(both)} in both."
         )
 
 
@@ -230,7 +179,7 @@ def find_columns(variable: str, names: list[str], columns: Sequence[str | int]) 
     places = [place for column in columns for place in _find(variable, names, column)]
     if twice := [names[place] for place, count in Counter(places).items() if count > 1]:
         raise ValueError(
-            f"Expected `{variable}` to name each column once, got {_quoted(twice)} twice."
+            f"Expected `{variable}` to name each column once, got {quoted(twice)} twice."
         )
     return places
 
@@ -268,10 +217,6 @@ def _stemmed(names: list[str], stem: str) -> list[int]:
     return found
 
 
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
 class TableDataModule(TensorDataModule):
     """Pairs from the columns of a table file: CSV, TSV, Parquet, NPZ or NPY.
 
@@ -283,6 +228,9 @@ class TableDataModule(TensorDataModule):
         z: Columns of z, likewise.
         missing: What to do with rows that have missing or infinite values in these columns:
             "raise" an error, or "drop" them and say in a warning how many they were.
+        delimiter: What separates fields in a text file; see :func:`read_table`.
+        decimal: What stands before the decimals of a number, "." or ",".
+        thousands: What stands between groups of three digits.
         kwargs: Arguments of :class:`~mine_lightning.data.arrays.TensorDataModule`.
 
     Raises:
@@ -297,9 +245,12 @@ class TableDataModule(TensorDataModule):
         x: list[str | int],
         z: list[str | int],
         missing: Missing = "raise",
+        delimiter: str | None = None,
+        decimal: str = ".",
+        thousands: str | None = None,
         **kwargs: Unpack[TensorArguments],
     ) -> None:
         check_keywords(TableDataModule.__init__, kwargs)
-        x_frame, z_frame = select_columns(read_table(path), x, z)
-        super().__init__(x_frame, z_frame, missing=missing, **kwargs)
+        frames = read_columns(path, {"x": x, "z": z}, delimiter, decimal, thousands)
+        super().__init__(frames["x"], frames["z"], missing=missing, **kwargs)
         self.path = Path(path)

@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from mine_lightning.support.config import Configurable, public_path
-from mine_lightning.support.keywords import near
+from mine_lightning.support.text import near
 
 __all__ = [
     "TRANSFORMS",
@@ -240,7 +240,7 @@ def as_transform(name: str, value: Any) -> Transform | None:
         return TRANSFORMS[value]()
     if hasattr(value, "fit") and hasattr(value, "transform") and not isinstance(value, type):
         return ScikitTransform(value)
-    hint = f" {near(value, list(TRANSFORMS))}" if isinstance(value, str) else ""
+    hint = f" {near(value, TRANSFORMS)}" if isinstance(value, str) else ""
     raise ValueError(
         f"Expected `{name}` to be one of {', '.join(map(repr, TRANSFORMS))}, a `Transform` or a "
         f"transformer of scikit-learn, got {value!r}.{hint}"

@@ -22,6 +22,7 @@ from mine_lightning.estimate.figures import as_image, drawing
 from mine_lightning.estimate.permutation import benjamini_hochberg
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.support.keywords import Unpack, check_keywords
+from mine_lightning.support.text import printable, quoted
 
 __all__ = [
     "MutualInformationMatrix",
@@ -225,10 +226,10 @@ def column_groups(table: pd.DataFrame) -> dict[str, list[str | int]]:
     Raises:
         ValueError: If two columns have one name; 1 and "1" are one.
     """
-    names = Counter(map(str, table.columns))
-    if twice := [f"`{name}`" for name, count in names.items() if count > 1]:
+    names = Counter(printable(str(name)) for name in table.columns)
+    if twice := [name for name, count in names.items() if count > 1]:
         raise ValueError(
-            f"Expected the columns of `frame` to have different names, got {', '.join(twice)} more "
+            f"Expected the columns of `frame` to have different names, got {quoted(twice)} more "
             "than once: rename them, or name `groups` of positions."
         )
     return {name: [place] for place, name in enumerate(names)}

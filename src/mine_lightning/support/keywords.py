@@ -1,9 +1,10 @@
 """Keyword arguments that a function hands on: known to editors, type checkers and users."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+
+from mine_lightning.support.text import near
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -11,7 +12,7 @@ else:
     # LightningCLI then follows `**kwargs` to the signatures behind them, which know the defaults
     Unpack = dict
 
-__all__ = ["Unpack", "check_keywords", "near"]
+__all__ = ["Unpack", "check_keywords"]
 
 
 def check_keywords(function: Callable[..., Any], given: Iterable[str]) -> None:
@@ -40,20 +41,3 @@ def check_keywords(function: Callable[..., Any], given: Iterable[str]) -> None:
             f"{label}() got an unexpected keyword argument {name!r}. "
             f"{near(name, [*others, *sorted(known)])}"
         )
-
-
-def near(name: str, known: list[str]) -> str:
-    """Say which of the known names a user may have meant, or which there are.
-
-    Example:
-        >>> near("alchol", ["alcohol", "hue"])
-        'Did you mean `alcohol`?'
-        >>> near("zzz", ["alcohol", "hue"])
-        'There are: `alcohol`, `hue`.'
-    """
-    lower = {other.lower(): other for other in known}
-    found = difflib.get_close_matches(name.lower(), lower)
-    if found:
-        return f"Did you mean {' or '.join(f'`{lower[other]}`' for other in found)}?"
-    more = f" and {len(known) - 10} more" if len(known) > 10 else ""
-    return f"There are: {', '.join(f'`{other}`' for other in known[:10])}{more}."
