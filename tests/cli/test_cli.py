@@ -346,6 +346,14 @@ def test_help_and_version(
     assert all(text in printed for text in shown)
 
 
+def test_a_shell_completes_commands_and_options(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--print_completion", "shtab-bash"])
+    assert stop.value.code == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("estimate", "matrix", "fit", "--max_epochs"))
+
+
 def test_the_module_runs_as_the_command_does() -> None:
     command = [sys.executable, "-m", "mine_lightning", "--version"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300)

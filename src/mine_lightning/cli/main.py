@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+from jsonargparse import set_parsing_settings
+
 import mine_lightning
 from mine_lightning.cli.estimate import estimate
 from mine_lightning.cli.matrix import matrix
@@ -24,6 +26,7 @@ EXAMPLES = """examples:
   mine-lightning estimate wine.csv --x alcohol,malic_acid --z color_intensity,hue
   mine-lightning fit --config gaussian
   mine-lightning test --ckpt_path lightning_logs/version_0/checkpoints/last.ckpt
+  eval "$(mine-lightning --print_completion shtab-bash)"
 """
 
 
@@ -87,6 +90,7 @@ def one_line(error: BaseException) -> str:
 
 def tree() -> Parser:
     """Return the parser of all commands; those of Lightning have their own, built when used."""
+    set_parsing_settings(add_print_completion_argument=True)
     parser = Parser(
         prog="mine-lightning",
         description="Mutual information from data, in nats.",
