@@ -50,7 +50,7 @@ class Signs:
 
     def parts(self) -> dict[str, float]:
         """Return quantities of the order of an error, in nats, by name."""
-        crowded = math.sqrt(self.columns / self.rows)
+        crowded = self.columns / self.rows
         return {
             "floor": 1.0,
             "few": 1 / self.rows,
@@ -58,8 +58,7 @@ class Signs:
             "value": abs(self.nats),
             "gain": abs(self.gain),
             "crowded": crowded,
-            "crowded value": crowded * abs(self.nats),
-            "crowded gain": crowded * abs(self.gain),
+            "crowded value": math.sqrt(crowded) * abs(self.nats),
         }
 
     def strata(self) -> tuple[str, ...]:
