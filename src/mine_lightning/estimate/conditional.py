@@ -3,21 +3,22 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
 
 from mine_lightning.data.checks import check_together
 from mine_lightning.estimate.arguments import EstimateArguments
 from mine_lightning.estimate.call import estimate_mutual_information
 from mine_lightning.estimate.dependence import mean_variance, row_groups
-from mine_lightning.estimate.figures import drawing
 from mine_lightning.estimate.quantity import Quantity
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.estimate.storage import Arrays, read_errors, read_result, write_result
 from mine_lightning.estimate.uncertainty import Errors, difference_errors
 from mine_lightning.support.keywords import Unpack, check_keywords
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["ConditionalEstimate", "estimate_conditional_mutual_information"]
 
@@ -108,12 +109,14 @@ class ConditionalEstimate(Quantity):
         """
         return read_result(path, cls.from_parts)
 
-    def plot(self, figure: Figure | None = None) -> Figure:
+    def plot(self, figure: "Figure | None" = None) -> "Figure":
         """Draw the two terms and their difference, each with its 95 % interval.
 
         Args:
             figure: Where to draw; a new figure by default.
         """
+        from mine_lightning.estimate.figures import drawing
+
         figure = drawing(figure, 5, 2.5)
         axes = figure.subplots()
         parts = {"I(X; Y, Z)": self.both, "I(X; Y)": self.given, "I(X; Z | Y)": self}

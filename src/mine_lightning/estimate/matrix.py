@@ -6,23 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from mine_lightning.data.checks import as_table, check_columns
 from mine_lightning.data.tables import check_disjoint, find_columns
 from mine_lightning.estimate.arguments import PairArguments
 from mine_lightning.estimate.call import estimate_mutual_information
-from mine_lightning.estimate.figures import as_image, drawing
 from mine_lightning.estimate.permutation import benjamini_hochberg
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.support.keywords import Unpack, check_keywords
 from mine_lightning.support.text import printable, quoted
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "MutualInformationMatrix",
@@ -115,18 +116,22 @@ class MutualInformationMatrix(PairwiseEstimates):
         return self._table(dict(zip(self.estimates, values, strict=True)))
 
     def _repr_html_(self) -> str:
+        from mine_lightning.estimate.figures import as_image
+
         return f"<div>{as_image(self.plot())}</div>"
 
     def __str__(self) -> str:
         return self.nats().round(3).to_string(na_rep="")
 
-    def plot(self, figure: Figure | None = None) -> Figure:
+    def plot(self, figure: "Figure | None" = None) -> "Figure":
         """Draw the heat map, with the value and its 95 % interval in each cell.
 
         Args:
             figure: Where to draw; a new figure by default.
         """
         size = 2 + 0.8 * len(self.names)
+        from mine_lightning.estimate.figures import drawing
+
         figure = drawing(figure, size + 1, size)
         axes, nats = figure.subplots(), self.nats()
         largest = max(float(np.nanmax(nats)), LEAST_RANGE)

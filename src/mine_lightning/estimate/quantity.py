@@ -3,10 +3,10 @@
 import html
 import math
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from mine_lightning.estimate.figures import as_image
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Quantity", "correlation_of"]
 
@@ -94,7 +94,7 @@ class Quantity:
             f"{self.rows:,} rows, {self.folds} folds, {self.seconds:.1f} s"
         )
 
-    def plot(self, figure: Figure | None = None) -> Figure:
+    def plot(self, figure: "Figure | None" = None) -> "Figure":
         """Draw the result."""
         raise NotImplementedError
 
@@ -123,6 +123,8 @@ class Quantity:
         return self.nats
 
     def _repr_html_(self) -> str:
+        from mine_lightning.estimate.figures import as_image
+
         low, high = self.interval()
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
         return (

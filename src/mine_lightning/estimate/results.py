@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import nn
 
-from mine_lightning.estimate.figures import drawing
 from mine_lightning.estimate.quantity import Quantity
 from mine_lightning.estimate.storage import Arrays, read_errors, read_result, write_result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["MutualInformationEstimate"]
 
@@ -161,7 +161,7 @@ class MutualInformationEstimate(Quantity):
         """
         return read_result(path, cls.from_parts)
 
-    def plot(self, figure: Figure | None = None) -> Figure:
+    def plot(self, figure: "Figure | None" = None) -> "Figure":
         """Draw the learning curve with the estimate and its interval.
 
         Where x and z have one column each, the samples are drawn beside it, coloured by their
@@ -171,6 +171,8 @@ class MutualInformationEstimate(Quantity):
             figure: Where to draw; a new figure by default.
         """
         scatter = self.x is not None
+        from mine_lightning.estimate.figures import drawing
+
         figure = drawing(figure, 9 if scatter else 5, 4)
         axes = figure.subplots(1, 1 + scatter, squeeze=False)[0]
         self._plot_curve(axes[0])
@@ -178,7 +180,9 @@ class MutualInformationEstimate(Quantity):
             self._plot_samples(figure, axes[1])
         return figure
 
-    def _plot_curve(self, axes: Axes) -> None:
+    def _plot_curve(self, axes: "Axes") -> None:
+        from matplotlib.ticker import MaxNLocator
+
         low, high = self.interval()
         top = high if np.isfinite(high) else 2 * self.nats - low
         epochs = np.arange(len(self.learning_curve))
@@ -190,7 +194,7 @@ class MutualInformationEstimate(Quantity):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False)
 
-    def _plot_samples(self, figure: Figure, axes: Axes) -> None:
+    def _plot_samples(self, figure: "Figure", axes: "Axes") -> None:
         largest = float(np.nanquantile(np.abs(self.pointwise), 0.99)) or 1.0
         x, z = np.asarray(self.x), np.asarray(self.z)
         points = axes.scatter(
