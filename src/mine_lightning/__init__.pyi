@@ -81,8 +81,8 @@ from .objectives.divergences import ReverseKL as ReverseKL
 from .objectives.divergences import SquaredHellinger as SquaredHellinger
 from .objectives.gradients import add_clipped_gradients as add_clipped_gradients
 from .objectives.gradients import clip_to_host as clip_to_host
+from .training.ensemble import MutualInformationEnsemble as MutualInformationEnsemble
 from .training.estimator import MutualInformationEstimator as MutualInformationEstimator
-from .training.members import MutualInformationEnsemble as MutualInformationEnsemble
 
 __all__: list[str]
 __version__: str

@@ -51,7 +51,7 @@ def checked(
     value: Tensor, pooled: Pooled, objective: Statistic, name: str = "estimate", least: int = 1
 ) -> Tensor:
     """Return a value of at least ``least`` rows if it is finite; with fewer rows it may be nan."""
-    if not bool(value.isfinite() | (pooled.rows < least)):
+    if not bool((value.isfinite() | (pooled.rows < least)).all()):
         objective.check_finite(value, name)
     return value
 
@@ -358,7 +358,7 @@ class EffectiveSampleSize(ObjectiveMetric):
         return self._checked(self._pooled().effective_sample_size, "effective sample size")
 
 
-class LogPartition(PooledMetric):
+class LogPartition(ObjectiveMetric):
     r"""Logarithm of the partition term of a neural estimate, in nats.
 
     .. math:: \ln \mathbb{E}_{p(x) p(z)}[e^T] \approx \ln \frac{1}{N K} \sum_{i k} e^{T'_{ik}}
@@ -373,18 +373,16 @@ class LogPartition(PooledMetric):
       update
 
     Args:
+        objective: What pools the scores, if not Donsker-Varadhan.
         kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Raises:
-        ValueError: If a keyword argument is unknown.
+        ValueError: If ``objective`` is no objective, or a keyword argument is unknown.
 
     Example:
         >>> LogPartition()(torch.zeros(2), torch.tensor([3.0, 3.0]))
         tensor(3.)
     """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(DEFAULT, **kwargs)
 
     def compute(self) -> Tensor:
         """Compute the logarithm from all scores seen.

@@ -35,8 +35,8 @@ from mine_lightning.objectives import (
 from mine_lightning.objectives.divergences import Pearson
 from mine_lightning.objectives.functional import donsker_varadhan, interpolated_bound, nwj, tuba
 from mine_lightning.objectives.pooling import Pooled
+from mine_lightning.training.ensemble import MutualInformationEnsemble
 from mine_lightning.training.estimator import MutualInformationEstimator
-from mine_lightning.training.members import MutualInformationEnsemble
 from normal_pair import (
     held_out,
     held_out_estimate,

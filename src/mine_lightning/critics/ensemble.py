@@ -14,6 +14,8 @@ from torch.nn.parameter import is_lazy
 
 from mine_lightning.critics.networks import ConcatCritic, Critic, batch_shape, score_pairs
 from mine_lightning.objectives import Objective
+from mine_lightning.objectives.base import check_objective
+from mine_lightning.objectives.pooling import Pooled
 from mine_lightning.support.arguments import check_integer
 
 __all__ = ["CriticEnsemble", "ObjectiveEnsemble"]
@@ -99,11 +101,7 @@ class CriticEnsemble(Critic):
         """Return a copy of one critic, to be used alone."""
         if not 0 <= index < self.members:
             raise ValueError(f"Expected `index` in [0, {self.members}), got {index}.")
-        alone = copy.deepcopy(self.critic)
-        for tensor in _state(alone).values():
-            if not is_lazy(tensor):
-                tensor.data = tensor.data[index].clone()
-        return alone
+        return _member(self.critic, index)
 
     def copy_members(self, source: "CriticEnsemble", chosen: Tensor) -> None:
         """Take over the weights of some members.
@@ -149,8 +147,8 @@ class CriticEnsemble(Critic):
         return encoders == (None, None) and not self.critic.spectral_norm
 
 
-class ObjectiveEnsemble(nn.Module):
-    r"""E copies of an objective, each with a state of its own.
+class ObjectiveEnsemble(Objective):
+    r"""E copies of an objective, each with a state of its own: the objective, a dimension longer.
 
     Args:
         objective: The objective to copy.
@@ -161,15 +159,17 @@ class ObjectiveEnsemble(nn.Module):
         >>> objectives = ObjectiveEnsemble(MINE(), members=5)
         >>> objectives.loss(torch.zeros(5, 8), torch.zeros(5, 8, 1))
         tensor([1., 1., 1., 1., 1.])
-        >>> objectives.alone()[0].log_ema
+        >>> objectives.member(0).log_ema
         tensor(0.)
     """
 
     def __init__(self, objective: Objective, members: int) -> None:
         super().__init__()
+        self._single = [check_objective(objective)]  # a list: no submodule
+        self.kind = objective.kind
         self.objective = copy.deepcopy(objective)
         _stack(self.objective, [objective] * members)
-        self._alone = [copy.deepcopy(objective) for _ in range(members)]
+        self._methods = [Methods(self.objective)]
 
     def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
         """Return the loss of each member, shape ``(E,)``.
@@ -178,18 +178,59 @@ class ObjectiveEnsemble(nn.Module):
             joint: Scores of pairs drawn together, shape ``(E, N)``.
             marginal: Scores of pairs drawn apart, shape ``(E, N, K)``.
         """
-        return torch.vmap(self._call)(_state(self.objective), joint, marginal)
+        return self._each("loss", joint, marginal)
 
-    def alone(self) -> list[Objective]:
-        """Return the members; the next call brings the same objects up to date."""
-        for name, stacked in _state(self.objective).items():
-            for member, own in zip(self._alone, stacked.detach(), strict=True):
-                is_weight = isinstance(stacked, nn.Parameter)
-                _set(member, name, nn.Parameter(own, requires_grad=False) if is_weight else own)
-        return self._alone
+    def pool(self, joint: Tensor, marginal: Tensor) -> Pooled:
+        return self._each("pool", joint, marginal)
 
-    def _call(self, state: dict[str, Tensor], joint: Tensor, marginal: Tensor) -> Tensor:
-        return functional_call(self.objective, state, (joint, marginal))
+    def read(self, pooled: Pooled) -> Tensor:
+        return self._each("read", pooled)
+
+    def standard_error(self, pooled: Pooled) -> Tensor:
+        return self._each("standard_error", pooled)
+
+    def log_ratio(self, scores: Tensor) -> Tensor:
+        return self._each("log_ratio", scores)
+
+    def ceiling(self, partners: int) -> float:
+        return self._single[0].ceiling(partners)
+
+    @property
+    def label(self) -> str:
+        return self._single[0].label
+
+    def member(self, index: int) -> Objective:
+        """Return a copy of one objective, to be used alone."""
+        return _member(self.objective, index)
+
+    def _each(self, method: str, *args: Any) -> Any:
+        """Call a method of every member, on its part of the arguments."""
+
+        def call(state: dict[str, Tensor], *own: Any) -> Any:
+            return functional_call(self._methods[0], state, (method, *own))
+
+        state = {f"module.{name}": value for name, value in _state(self.objective).items()}
+        return torch.vmap(call)(state, *args)
+
+
+class Methods(nn.Module):
+    """Calls a module's methods by name: :func:`torch.func.functional_call` calls ``forward``."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, method: str, *args: Any) -> Any:
+        return getattr(self.module, method)(*args)
+
+
+def _member(stacked: nn.Module, index: int) -> Any:
+    """Return a copy of one of the modules that were stacked."""
+    alone = copy.deepcopy(stacked)
+    for tensor in _state(alone).values():
+        if not is_lazy(tensor):
+            tensor.data = tensor.data[index].clone()
+    return alone
 
 
 def _stack(template: nn.Module, members: Sequence[nn.Module]) -> None:

@@ -153,6 +153,11 @@ class Statistic(Configurable, nn.Module):
             return torch.vmap(self.pool)(*map(torch.stack, zip(*batches, strict=True))).total()
         return reduce(operator.add, [self.pool(*scores) for scores in batches])
 
+    @property
+    def label(self) -> str:
+        """What errors call it."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
     def check_finite(self, value: Tensor, name: str = "estimate") -> Tensor:
         """Return the value if it is finite.
 
@@ -163,10 +168,10 @@ class Statistic(Configurable, nn.Module):
         Raises:
             FloatingPointError: If it is not.
         """
-        if not bool(torch.isfinite(value)):
+        if not bool(torch.isfinite(value).all()):
             raise FloatingPointError(
-                f"Expected the {name} of {type(self).__name__}({self.extra_repr()}) to be finite, "
-                f"got {value.item()}: scores are not finite, or so large that an exponential of "
+                f"Expected the {name} of {self.label} to be finite, got {value.tolist()}:"
+                f" scores are not finite, or so large that an exponential of "
                 f"this objective overflows. Scale the data, lower the learning rate, set "
                 "`stable=True` where the objective has it, or use one without such exponentials "
                 "(MINE, InfoNCE, SMILE)."
@@ -210,7 +215,7 @@ class Objective(Statistic):
         """
         if self._warned or math.isinf(self.ceiling(1)):  # numbers of a GPU: only if needed
             return
-        nats, partners = estimate.item(), (pooled.pairs / pooled.rows).item()
+        nats, partners = estimate.max().item(), (pooled.pairs / pooled.rows).max().item()
         if not math.isfinite(nats) or nats < 0.95 * self.ceiling(math.ceil(partners)):
             return
         ceiling = self.ceiling(math.ceil(partners))

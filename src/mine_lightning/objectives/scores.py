@@ -17,8 +17,8 @@ __all__ = [
     "log_mean_exp",
     "log_sum_without",
     "other_rows",
-    "split_candidates",
     "split_pairs",
+    "split_partners",
     "widen",
 ]
 
@@ -132,10 +132,11 @@ def split_pairs(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Split the scores of all pairs of a batch into its diagonal and the rest.
 
     Args:
-        scores: ``scores[i, j]`` of the i-th x with the j-th z, shape ``(N, N)``.
+        scores: ``scores[..., i, j]`` of the i-th x with the j-th z, shape ``(*, N, N)``.
 
     Returns:
-        The joint scores, shape ``(N,)``, and the marginal ones row by row, shape ``(N, N - 1)``.
+        The joint scores, shape ``(*, N)``, and the marginal ones row by row, shape
+        ``(*, N, N - 1)``.
 
     Raises:
         ValueError: If ``scores`` is not square or has fewer than 2 rows.
@@ -146,17 +147,18 @@ def split_pairs(scores: Tensor) -> tuple[Tensor, Tensor]:
                 [3., 5.],
                 [6., 7.]]))
     """
-    rows = len(scores)
-    if rows < 2 or scores.shape != (rows, rows):
+    rows = scores.shape[-1]
+    if rows < 2 or scores.shape[-2] != rows:
         raise ValueError(
             f"Expected `scores` to hold all pairs of at least 2 rows, shape (N, N), "
             f"got {tuple(scores.shape)}."
         )
-    rest = scores.flatten()[1:].view(rows - 1, rows + 1)[:, :-1].reshape(rows, rows - 1)
-    return scores.diagonal(), rest
+    rest = scores.flatten(-2)[..., 1:].unflatten(-1, (rows - 1, rows + 1))[..., :-1]
+    rest = rest.flatten(-2).unflatten(-1, (rows, rows - 1))
+    return scores.diagonal(dim1=-2, dim2=-1), rest
 
 
-def split_candidates(scores: Tensor) -> tuple[Tensor, Tensor]:
+def split_partners(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Split the scores of every x with its own z and with K partners.
 
     Args:
@@ -166,7 +168,7 @@ def split_candidates(scores: Tensor) -> tuple[Tensor, Tensor]:
         The joint scores, shape ``(*, N)``, and the marginal ones, shape ``(*, N, K)``.
 
     Example:
-        >>> split_candidates(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
+        >>> split_partners(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
         (tensor([0., 1.]), tensor([[2.],
                 [3.]]))
     """

@@ -4,20 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 
 from mine_lightning.critics.networks import ConcatCritic, score_pairs
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
 from mine_lightning.objectives import MINE, Objective
-from mine_lightning.objectives.scores import split_candidates, split_pairs
+from mine_lightning.objectives.scores import split_pairs, split_partners
 from mine_lightning.support.distributed import Processes
+from mine_lightning.support.keywords import Unpack, check_keywords
 from mine_lightning.training.backprop import Backprop
-from mine_lightning.training.compilation import Compile
-from mine_lightning.training.guard import OnNonfinite
-from mine_lightning.training.stacked import StackedTraining, inherits
+from mine_lightning.training.base import StackedTraining, TrainingArguments, inherits
 
 __all__ = ["MutualInformationEstimator", "check_log_ratio", "unpack"]
 
@@ -39,27 +37,10 @@ class MutualInformationEstimator(StackedTraining):
         critic: Statistics network ``critic(x, z) -> scores``; :class:`~mine_lightning.ConcatCritic`
             by default. Any module with that call serves.
         objective: What to train on and to report; :class:`~mine_lightning.MINE` by default.
-        optimizer: Makes the optimizer from the parameters.
-        lr_scheduler: Makes a learning-rate scheduler from the optimizer, stepped every epoch.
         all_pairs: Score every x of a minibatch against every other z of it, in place of the
             partners that the batch brings.
-        gradient_clip_val: Largest norm of the gradient; no clipping by default.
-        minibatches_per_step: Most minibatches, each with its own optimizer step, that the
-            DataModules hand over at once; by default 64, or 1 where an option of the Trainer counts
-            batches. It changes the speed, not the result.
-        compile: Whether to compile the whole optimizer step, critic, loss, gradient and Adam,
-            into one graph: twice as fast after half a minute. "auto" does it for runs of 100,000
-            steps and more. On one GPU, unless it is False, steps are also recorded and replayed
-            sixteen at a time, as one CUDA graph. Where either is not possible training goes on
-            without, and says so.
-        gather_scores: With several processes, whether the loss is that of the rows of all of them,
-            so that W processes with minibatches of B rows train as one with W times B. False is
-            cheaper: each has a loss, a moving average and, with ``all_pairs``, partners of its own,
-            gradients are averaged, and the moving average kept is that of the first process.
-            Evaluation counts the rows of all processes either way.
-        on_nonfinite: What to do with a minibatch whose loss, scores or optimizer step are not
-            finite: "raise" an error, or "skip" it, counted in ``train/skipped``. Neither changes a
-            parameter, the moving average or the optimizer's state.
+        kwargs: Arguments of :class:`~mine_lightning.training.base.StackedTraining`: optimizer,
+            schedule, clipping, and how steps are taken.
 
     Raises:
         ValueError: If an argument is out of range, a batch breaks the contract, or the critic does
@@ -74,50 +55,38 @@ class MutualInformationEstimator(StackedTraining):
         torch.Size([])
     """
 
+    rows_dim = 0
+    """The dimension of a batch along which its rows lie."""
+
+    critic: nn.Module
+    objective: Objective
     log_partition: Tensor
 
     def __init__(
         self,
         critic: nn.Module | None = None,
         objective: Objective | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
         all_pairs: bool = False,
-        gradient_clip_val: float | None = None,
-        minibatches_per_step: int | None = None,
-        compile: Compile = "auto",
-        gather_scores: bool = True,
-        on_nonfinite: OnNonfinite = "raise",
+        **kwargs: Unpack[TrainingArguments],
     ) -> None:
-        super().__init__(
-            optimizer,
-            lr_scheduler,
-            gradient_clip_val,
-            minibatches_per_step,
-            compile,
-            gather_scores,
-            on_nonfinite,
-        )
+        check_keywords(MutualInformationEstimator.__init__, kwargs)
+        super().__init__(**kwargs)
         self.critic = ConcatCritic() if critic is None else critic
         self.objective = MINE() if objective is None else objective
         self.all_pairs = all_pairs
-        self.val_metrics = self._metrics("val/")
-        self.test_metrics = self._metrics("test/")
+        self.val_metrics, self.test_metrics = self._metrics(), self._metrics()
         self.partition = LogPartition(sync_on_compute=not all_pairs)
         self.register_buffer("log_partition", torch.zeros(()))
         plain = self.plain_arguments(critic=self.critic, objective=self.objective)
         self.save_hyperparameters({**plain, "all_pairs": all_pairs})
 
-    def _metrics(self, prefix: str) -> MetricCollection:
+    def _metrics(self) -> MetricCollection:
         """Return the metrics; with all pairs every process sees the scores of all processes."""
-        sync = not self.all_pairs
-        metrics: dict[str, Metric | MetricCollection] = {
-            "mi": MutualInformation(self.objective, sync_on_compute=sync),
-            "mi_standard_error": MutualInformationStandardError(
-                self.objective, sync_on_compute=sync
-            ),
-        }
-        return MetricCollection(metrics, prefix=prefix)
+        kinds = {"mi": MutualInformation, "mi_standard_error": MutualInformationStandardError}
+        sync = {"sync_on_compute": not self.all_pairs}
+        return MetricCollection(
+            {name: kind(self.objective, **sync) for name, kind in kinds.items()}
+        )
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
         """Return the estimate in nats from one batch, shape ``()``."""
@@ -138,21 +107,29 @@ class MutualInformationEstimator(StackedTraining):
         Raises:
             ValueError: If the batch or the critic's answer breaks the contract.
         """
-        if self.all_pairs:
-            x, z, _ = unpack(batch)
-            others = z if processes is None else processes.gather(z)
-            pairs = score_pairs(self.critic, x.unsqueeze(1), others.unsqueeze(0))
-            return split_pairs(pairs if processes is None else processes.gather(pairs))
-        scores = score_pairs(self.critic, *self.candidates(batch))
-        if processes is not None:
-            scores = processes.gather(scores.t()).t()
-        return split_candidates(scores)
+        rows = self.rows_dim
+        if not self.all_pairs:
+            scores = self.score(*self.pairs(batch))
+            return split_partners(gathered(scores, rows + 1, processes))
+        x, z, _ = self.unpack(batch)
+        others = gathered(z, rows, processes)
+        scores = self.score(x.unsqueeze(rows + 1), others.unsqueeze(rows))
+        return split_pairs(gathered(scores, rows, processes))
 
-    def candidates(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        x, z, partners = unpack(batch)
-        return x.unsqueeze(0), torch.cat((z.unsqueeze(0), partners.transpose(0, 1)))
+    def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        (x, z, partners), rows = self.unpack(batch), self.rows_dim
+        candidates = torch.cat((z.unsqueeze(rows), partners.transpose(rows, rows + 1)), dim=rows)
+        return x.unsqueeze(rows), candidates
 
-    def reduce(self, joint: Tensor, marginal: Tensor) -> Tensor:
+    def score(self, x: Tensor, z: Tensor) -> Tensor:
+        """Score rows against rows, see :func:`~mine_lightning.critics.score_pairs`."""
+        return score_pairs(self.critic, x, z)
+
+    def unpack(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Check a batch against the contract; return x, z and the partners, ``(N, K, ...)``."""
+        return unpack(batch)
+
+    def total_loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
         return self.objective.loss(joint, marginal)
 
     def backprop(self) -> Backprop | None:
@@ -165,28 +142,53 @@ class MutualInformationEstimator(StackedTraining):
     def parts(self) -> tuple[nn.Module, Objective]:
         return self.critic, self.objective
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         scores = self._evaluate(batch, self.val_metrics)
         self.partition.update(*map(self.objective.log_ratio, scores.values()))
         return scores
 
     def on_validation_epoch_end(self) -> None:
+        self._log_estimates("val", self.val_metrics)
         if not self.trainer.sanity_checking:
             self.log_partition.copy_(self.partition.compute())
         self.partition.reset()
-        self.log_truth()
 
-    def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         return self._evaluate(batch, self.test_metrics)
 
     def on_test_epoch_end(self) -> None:
+        self._log_estimates("test", self.test_metrics)
+
+    def _evaluate(self, batch: Batch, metrics: MetricCollection) -> dict[str, Tensor]:
+        processes = self.processes() if self.all_pairs else None
+        joint, marginal = self.scores(self.spread(batch), processes)
+        metrics.update(joint, marginal)
+        return {"joint": joint, "marginal": marginal}
+
+    def spread(self, batch: Batch) -> Batch:
+        """Return an evaluation batch in the shape of a training batch."""
+        return batch
+
+    def _log_estimates(self, split: str, metrics: MetricCollection) -> None:
+        values = metrics.compute()
+        metrics.reset()
+        for part, shown in ((self.summary(**values), True), (self.details(**values), False)):
+            named = {f"{split}/{name}": value for name, value in part.items()}
+            self.log_dict(named, prog_bar=shown, sync_dist=True)
         self.log_truth()
 
-    def _evaluate(self, batch: dict[str, Any], metrics: MetricCollection) -> dict[str, Tensor]:
-        joint, marginal = self.scores(batch, self.processes() if self.all_pairs else None)
-        metrics.update(joint, marginal)
-        self.log_dict(metrics, prog_bar=True, batch_size=len(joint))
-        return {"joint": joint, "marginal": marginal}
+    def summary(self, mi: Tensor, mi_standard_error: Tensor) -> dict[str, Tensor]:
+        """Return what is logged of a split and shown.
+
+        Args:
+            mi: The estimate in nats.
+            mi_standard_error: Its standard error.
+        """
+        return {"mi": mi, "mi_standard_error": mi_standard_error}
+
+    def details(self, mi: Tensor, mi_standard_error: Tensor) -> dict[str, Tensor]:
+        """Return what else is logged of a split, but not shown in the progress bar."""
+        return {}
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         r"""Return the pointwise mutual information of each row.
@@ -203,8 +205,8 @@ class MutualInformationEstimator(StackedTraining):
             ValueError: If the objective is an upper bound: its critic is a conditional density.
         """
         check_log_ratio(self.objective)
-        joint, _ = self.scores(batch)
-        return self.objective.log_ratio(joint) - self.log_partition
+        joint, _ = self.scores(self.spread(batch))
+        return self.objective.log_ratio(joint) - self.log_partition.unsqueeze(-1)
 
 
 def check_log_ratio(objective: Objective) -> None:
@@ -212,8 +214,15 @@ def check_log_ratio(objective: Objective) -> None:
     if objective.kind == "upper bound":
         raise ValueError(
             "Expected an objective whose critic is a log density ratio for pointwise values, "
-            f"got {type(objective).__name__}, whose critic is a conditional density."
+            f"got {objective.label}, whose critic is a conditional density."
         )
+
+
+def gathered(values: Tensor, dim: int, processes: Processes | None) -> Tensor:
+    """Return the rows, along a dimension, of all processes."""
+    if processes is None:
+        return values
+    return processes.gather(values.movedim(dim, 0)).movedim(0, dim)
 
 
 def unpack(batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:

@@ -149,7 +149,7 @@ class Guard:
             )
         return (
             f"Expected finite numbers at step {self.module.global_step} of "
-            f"{type(objective).__name__}({objective.extra_repr()}), got a loss of "
+            f"{objective.label}, got a loss of "
             f"{step.loss.item():.4g} and scores up to {largest:.4g}. {cause} The weights are those "
             "from before the step; `on_nonfinite='skip'` skips such minibatches."
         )

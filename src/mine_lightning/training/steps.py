@@ -33,7 +33,7 @@ class HookedStep:
 
     Args:
         module: The module being trained, which optimises manually: a
-            :class:`~mine_lightning.training.stacked.StackedTraining`.
+            :class:`~mine_lightning.training.base.StackedTraining`.
     """
 
     def __init__(self, module: Any) -> None:

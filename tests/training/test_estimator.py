@@ -244,7 +244,7 @@ def test_pointwise_values_average_to_the_estimate() -> None:
 
 def test_pointwise_values_of_an_upper_bound_are_refused() -> None:
     model = MutualInformationEstimator(ConditionalGaussian(), CLUB())
-    with pytest.raises(ValueError, match="got CLUB, whose critic is a conditional density"):
+    with pytest.raises(ValueError, match=r"got CLUB\(\), whose critic is a conditional density"):
         model.predict_step(pairs(), 0)
 
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from lightning.pytorch import Callback, LightningModule
@@ -22,7 +22,7 @@ from mine_lightning.callbacks.threads import FewThreads
 from mine_lightning.data.loading.placement import beside
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.objectives import Objective
-from mine_lightning.objectives.scores import split_candidates
+from mine_lightning.objectives.scores import split_partners
 from mine_lightning.support.arguments import check_integer, check_positive
 from mine_lightning.support.config import Configurable, as_plain, public_path
 from mine_lightning.support.distributed import Processes
@@ -32,25 +32,49 @@ from mine_lightning.training.compilation import Compile, choose_step
 from mine_lightning.training.guard import Guard, OnNonfinite, Step, at_step, gather_steps
 from mine_lightning.training.steps import HookedStep, clipped, fused
 
-__all__ = ["StackedTraining"]
+__all__ = ["StackedTraining", "TrainingArguments", "inherits"]
 
 UNMIXED = ("32-true", "64-true", "bf16-true")
+
+
+class TrainingArguments(TypedDict, total=False):
+    """Keyword arguments of :class:`StackedTraining`."""
+
+    optimizer: OptimizerCallable
+    lr_scheduler: LRSchedulerCallable | None
+    gradient_clip_val: float | None
+    minibatches_per_step: int | None
+    compile: Compile
+    gather_scores: bool
+    on_nonfinite: OnNonfinite
 
 
 class StackedTraining(LightningModule):
     """Base of the modules that train critics: optimisation, schedules, logging of the training.
 
-    Subclasses implement :meth:`scores`, :meth:`reduce`, :meth:`values` and :meth:`parts`; with
-    :meth:`candidates` and :meth:`backprop` too, autograd is left out where that is faster.
+    Subclasses implement :meth:`scores`, :meth:`total_loss`, :meth:`values` and :meth:`parts`; with
+    :meth:`pairs` and :meth:`backprop` too, autograd is left out where that is faster.
 
     Args:
         optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a learning-rate scheduler from the optimizer, stepped every epoch.
         gradient_clip_val: Largest norm of the gradient; no clipping by default.
-        minibatches_per_step: Most minibatches handed over at once.
-        compile: Whether to compile the step.
-        gather_scores: Whether several processes have one loss.
-        on_nonfinite: What to do with a minibatch whose loss, scores or step are not finite.
+        minibatches_per_step: Most minibatches, each with its own optimizer step, that the
+            DataModules hand over at once; by default 64, or 1 where an option of the Trainer counts
+            batches. It changes the speed, not the result.
+        compile: Whether to compile the whole optimizer step, critic, loss, gradient and Adam,
+            into one graph: twice as fast after half a minute. "auto" does it for runs of 100,000
+            steps and more. On one GPU, unless it is False, steps are also recorded and replayed
+            sixteen at a time, as one CUDA graph. Where either is not possible training goes on
+            without, and says so.
+        gather_scores: With several processes, whether the loss is that of the rows of all of them,
+            so that W processes with minibatches of B rows train as one with W times B. False is
+            cheaper: each has a loss, a moving average and, with ``all_pairs``, partners of its own,
+            gradients are averaged, and the moving average kept is that of the first process.
+            Evaluation counts the rows of all processes either way.
+        on_nonfinite: What to do with a minibatch whose loss, scores or optimizer step are not
+            finite: "raise" an error, or "skip" it, counted in ``train/skipped``. Neither changes a
+            parameter, the moving average or the optimizer's state.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -122,11 +146,11 @@ class StackedTraining(LightningModule):
         """Score a batch: joint pairs and marginal pairs."""
         raise NotImplementedError
 
-    def candidates(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the pairs that the critic scores: x, and for each its own z, then its partners."""
         raise NotImplementedError
 
-    def reduce(self, joint: Tensor, marginal: Tensor) -> Tensor:
+    def total_loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
         """Return the loss of scores, shape ``()``."""
         raise NotImplementedError
 
@@ -137,7 +161,7 @@ class StackedTraining(LightningModule):
     def loss(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the loss of a minibatch, shape ``()``, and its scores."""
         scores = self.scores(batch, self.shared)
-        return self.reduce(*scores), scores
+        return self.total_loss(*scores), scores
 
     def values(self, losses: Tensor, scores: Sequence[Any]) -> dict[str, Tensor]:
         """Return what to log of some minibatches, from their losses ``(K,)`` and their scores."""
@@ -152,7 +176,7 @@ class StackedTraining(LightningModule):
         the order of memory, whatever their strides say.
         """
         if self._backprop is not None:
-            x, z = self.candidates(batch)
+            x, z = self.pairs(batch)
             if self._backprop.holds(x, z):
                 return self._differentiate(self._backprop, x, z)
         loss, scores = self.loss(batch)
@@ -164,8 +188,8 @@ class StackedTraining(LightningModule):
     ) -> tuple[Tensor, tuple[Tensor, Tensor], list[Tensor]]:
         """Leave only the objective to autograd."""
         raw, tape = critic.forward(x, z)
-        scores = split_candidates(raw.requires_grad_())
-        loss = self.reduce(*scores)
+        scores = split_partners(raw.requires_grad_())
+        loss = self.total_loss(*scores)
         slope, *rest = torch.autograd.grad(
             loss, [raw, *critic.others], materialize_grads=bool(critic.others)
         )

@@ -67,12 +67,12 @@ def test_a_member_equals_its_critic_trained_alone(critic, all_pairs: bool, clip)
     module = data()
     module.setup()
     fit(model, max_steps=0)  # finds the input sizes
-    alone = [model.critics.member(member) for member in range(3)]
+    alone = [model.critic.member(member) for member in range(3)]
     fit(model)
     for member, start in enumerate(alone):
         single = MutualInformationEstimator(start, NWJ(), **kwargs)
         fit(single, module.training_loader(module.seed + member), module.val_dataloader())
-        grown = dict(model.critics.member(member).named_parameters())
+        grown = dict(model.critic.member(member).named_parameters())
         for name, weight in start.named_parameters():
             torch.testing.assert_close(weight, grown[name], atol=2e-5, rtol=1e-4)
 
@@ -89,9 +89,9 @@ def test_the_state_of_a_members_objective_is_its_own(objective) -> None:
     module = data()
     module.setup()
     fit(model, max_steps=0)
-    critics = [model.critics.member(member) for member in range(3)]
+    critics = [model.critic.member(member) for member in range(3)]
     fit(model)
-    states = [dict(member.state_dict()) for member in model.objectives.alone()]
+    states = [dict(model.objective.member(member).state_dict()) for member in range(3)]
     for member, critic in enumerate(critics):
         single = MutualInformationEstimator(
             critic, copy.deepcopy(objective), optimizer=model.optimizer
@@ -108,11 +108,15 @@ def test_estimates_are_those_of_the_members() -> None:
     trainer = fit(model, module, max_steps=-1, max_epochs=15, limit_val_batches=1.0)
     (logged,) = trainer.test(model, module, verbose=False)
     estimates = []
-    for member, objective in enumerate(model.objectives.alone()):
-        single = MutualInformationEstimator(model.critics.member(member), objective)
+    for member in range(4):
+        single = MutualInformationEstimator(
+            model.critic.member(member), model.objective.member(member)
+        )
         (alone,) = Trainer(**QUIET).test(single, module, verbose=False)
         estimates.append(alone["test/mi"])
-        assert logged[f"test/mi_{member}"] == pytest.approx(alone["test/mi"], abs=1e-5)
+        for name in ("", "_standard_error"):
+            own = logged[f"test/mi_{member}{name}"]
+            assert own == pytest.approx(alone[f"test/mi{name}"], abs=1e-5)
     assert logged["test/mi"] == pytest.approx(sum(estimates) / 4, abs=1e-5)
     spread = torch.tensor(estimates).std().item()
     assert logged["test/mi_spread"] == pytest.approx(spread, abs=1e-5)
@@ -131,12 +135,12 @@ def test_an_ensemble_reloads_from_its_checkpoint_without_arguments(tmp_path) -> 
     )
     for name, value in model.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
-    assert type(again.critics.critic) is SeparableCritic
+    assert type(again.critic.critic) is SeparableCritic
 
 
 def test_pointwise_values_of_an_upper_bound_are_refused() -> None:
     model = MutualInformationEnsemble(2, ConditionalGaussian(), CLUB())
-    with pytest.raises(ValueError, match="got CLUB, whose critic is a conditional density"):
+    with pytest.raises(ValueError, match=r"got CLUB\(\), whose critic is a conditional density"):
         model.predict_step({}, 0)
 
 
