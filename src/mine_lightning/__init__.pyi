@@ -7,6 +7,7 @@ from . import functional as functional
 from . import metrics as metrics
 from . import monitor as monitor
 from . import objectives as objectives
+from . import selection as selection
 from .callbacks.checkpoints import RestartCheckpoint as RestartCheckpoint
 from .callbacks.checkpoints import WholeCheckpointIO as WholeCheckpointIO
 from .callbacks.writers import PointwiseWriter as PointwiseWriter
@@ -81,6 +82,8 @@ from .objectives.divergences import ReverseKL as ReverseKL
 from .objectives.divergences import SquaredHellinger as SquaredHellinger
 from .objectives.gradients import add_clipped_gradients as add_clipped_gradients
 from .objectives.gradients import clip_to_host as clip_to_host
+from .selection import MutualInformationSelector as MutualInformationSelector
+from .selection import mutual_information_score as mutual_information_score
 from .training.ensemble import MutualInformationEnsemble as MutualInformationEnsemble
 from .training.estimator import MutualInformationEstimator as MutualInformationEstimator
 

@@ -127,7 +127,7 @@ def test_all_columns_are_checked_before_the_first_pair(
     def fail(*args: object, **kwargs: object) -> None:
         raise AssertionError("a pair was estimated")
 
-    monkeypatch.setattr("mine_lightning.estimate.matrix.estimate_mutual_information", fail)
+    monkeypatch.setattr("mine_lightning.estimate.many.estimate_mutual_information", fail)
     for call in (mutual_information_matrix, partial(mutual_information_with, target="a")):
         with pytest.raises(ValueError, match=message):
             call(frame.assign(bad=column), **QUICK)

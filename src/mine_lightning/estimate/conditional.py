@@ -20,7 +20,7 @@ from mine_lightning.support.keywords import Unpack, check_keywords
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ConditionalEstimate", "estimate_conditional_mutual_information"]
+__all__ = ["ConditionalEstimate", "difference", "estimate_conditional_mutual_information"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,17 +179,32 @@ def estimate_conditional_mutual_information(
     kwargs["groups"] = together
     both = estimate_mutual_information(x, torch.cat([y, z], dim=1), **kwargs)
     alone = estimate_mutual_information(x, y, **kwargs)
-    errors = _errors(both, alone, together)
+    return difference(both, alone, together)
+
+
+def difference(
+    both: MutualInformationEstimate,
+    given: MutualInformationEstimate,
+    groups: torch.Tensor | None = None,
+) -> ConditionalEstimate:
+    """Return I(X; Z | Y) from the estimates of I(X; (Y, Z)) and I(X; Y) on the same folds.
+
+    Args:
+        both: The estimate of I(X; (Y, Z)).
+        given: The estimate of I(X; Y).
+        groups: Number of the group of each row, whose rows depend on each other.
+    """
+    errors = _errors(both, given, groups)
     return ConditionalEstimate(
-        nats=both.nats - alone.nats,
+        nats=both.nats - given.nats,
         standard_error=errors.both,
         errors=errors,
         both=both,
-        given=alone,
-        diagnostics=_diagnostics(both, alone),
+        given=given,
+        diagnostics=_diagnostics(both, given),
         rows=both.rows,
         folds=both.folds,
-        seconds=both.seconds + alone.seconds,
+        seconds=both.seconds + given.seconds,
     )
 
 

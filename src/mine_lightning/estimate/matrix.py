@@ -4,19 +4,16 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from mine_lightning.data.checks import as_table, check_columns
 from mine_lightning.data.tables import check_disjoint, find_columns
 from mine_lightning.estimate.arguments import PairArguments
-from mine_lightning.estimate.call import estimate_mutual_information
+from mine_lightning.estimate.many import estimate_each
 from mine_lightning.estimate.permutation import benjamini_hochberg
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.support.keywords import Unpack, check_keywords
@@ -32,7 +29,6 @@ __all__ = [
     "mutual_information_with",
 ]
 
-BAR = "pair {n_fmt} of {total_fmt} |{bar}| {elapsed}<{remaining}"
 LEAST_RANGE = 0.1  # nats, of the colours
 COLUMNS = ["a", "b", "nats", "bits", "standard_error", "low", "high", "correlation", "rows"]
 
@@ -253,10 +249,6 @@ def _estimate_all(
         check_disjoint(places[a], places[b], (a, b), names.__getitem__)
     used = sorted({place for group in places.values() for place in group})
     check_columns("frame", table.iloc[:, used], kwargs.get("missing", "raise"))
-    quiet: PairArguments = {**kwargs, "progress_bar": False}
-    job = delayed(partial(estimate_mutual_information, **quiet))
     sides = {group: table.iloc[:, found] for group, found in places.items()}
-    results = Parallel(return_as="generator")(job(sides[a], sides[b]) for a, b in pairs)
-    shown = kwargs.get("progress_bar", True)
-    counted = tqdm(results, total=len(pairs), bar_format=BAR, disable=not shown)
-    return dict(zip(pairs, counted, strict=True))
+    results = estimate_each([(sides[a], sides[b]) for a, b in pairs], kwargs)
+    return dict(zip(pairs, results, strict=True))

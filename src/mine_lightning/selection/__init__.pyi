@@ -1,0 +1,2 @@
+from .scores import mutual_information_score as mutual_information_score
+from .selector import MutualInformationSelector as MutualInformationSelector

@@ -1,0 +1,107 @@
+"""Columns chosen by mutual information stand in scikit-learn's pipelines."""
+
+import re
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_wine
+from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from mine_lightning import MutualInformationSelector, mutual_information_score
+
+QUICK: dict[str, Any] = {"folds": 2, "max_epochs": 4}
+
+
+def columns(rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Return a strong column, its copy, a weak one, noise and a constant; and their target."""
+    rng = np.random.default_rng(0)
+    strong, weak, noise, rest, blur = rng.normal(size=(5, rows))
+    x = np.stack([noise, strong, strong + 0.1 * blur, weak, np.full(rows, 3.0)], axis=1)
+    return x, 2 * strong + weak + 0.5 * rest
+
+
+def test_a_column_is_chosen_for_what_it_adds() -> None:
+    x, y = columns()
+    selector = MutualInformationSelector(2, **QUICK).fit(x, y)
+    assert selector.relevance_.argsort()[:-3:-1].tolist() in ([1, 2], [2, 1])
+    assert selector.chosen_[1] == 3  # and not the copy, which is more relevant
+    assert [gain.interval()[0] > 0 for gain in selector.gains_] == [True, True]
+    assert selector.relevance_[4] == 0
+    assert selector.transform(x).shape == (400, 2)
+    assert selector.get_support(indices=True).tolist() == sorted(selector.chosen_)
+    assert (selector.relevance_ == mutual_information_score(x, y, **QUICK)).all()
+
+
+def test_it_ends_where_nothing_more_can_be_shown() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(200, 3)), rng.normal(size=200)
+    selector = MutualInformationSelector(level=0.999, **QUICK).fit(x, y)
+    assert (selector.chosen_, selector.gains_) == ([], [])
+    y = x[:, 1] + 0.01 * rng.normal(size=200)
+    assert MutualInformationSelector(level=0.999, **QUICK).fit(x, y).chosen_ == [1]
+
+
+def test_names_of_columns_and_labels_of_text() -> None:
+    wine = load_wine(as_frame=True)
+    names = wine.target_names[wine.target]
+    selector = MutualInformationSelector(1, **QUICK).fit(wine.data[["ash", "proline"]], names)
+    assert selector.get_feature_names_out().tolist() == ["proline"]
+    same = clone(selector).fit(wine.data[["ash", "proline"]], wine.target)
+    assert same.relevance_.tolist() == selector.relevance_.tolist()
+    frame = selector.set_output(transform="pandas").transform(wine.data[["ash", "proline"]])
+    assert isinstance(frame, pd.DataFrame)
+
+
+def test_it_stands_in_a_pipeline() -> None:
+    x, y = load_wine(return_X_y=True)
+    score = partial(mutual_information_score, **QUICK)
+    for step in (MutualInformationSelector(2, **QUICK), SelectKBest(score, k=2)):
+        pipeline = make_pipeline(StandardScaler(), step, LogisticRegression())
+        assert pipeline.fit(x[:, 5:10], y).score(x[:, 5:10], y) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"folds": 1}, "Expected `folds` to be an integer of at least 2, got 1."),
+        ({"level": 1.0}, "Expected `level` to be in (0, 1), got 1.0."),
+        ({"n_features_to_select": 0}, "Expected `n_features_to_select` to be an integer of at"),
+        ({"seed": None}, "Expected `seed` to be an integer of at least 0, got None."),
+        ({"folds": 50}, "at least 500 rows for 50 folds, got n_samples = 400, n_features = 5."),
+    ],
+)
+def test_mistakes_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        MutualInformationSelector(**arguments).fit(*columns())
+
+
+def test_mistaken_scores_are_named() -> None:
+    x, y = columns(60)
+    with pytest.raises(TypeError, match=re.escape("'fold'. Did you mean `folds`?")):
+        mutual_information_score(x, y, fold=3)
+    with pytest.raises(ValueError, match="same number of rows"):
+        mutual_information_score(x, y[1:])
+    with pytest.raises(ValueError, match="X contains NaN"):
+        mutual_information_score(np.where(x > 1, np.nan, x), y)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # scikit-learn's checks warn of what they skip
+def test_it_is_an_estimator_of_scikit_learn() -> None:
+    check_estimator(MutualInformationSelector(1, folds=2, max_epochs=1))
+
+
+@pytest.mark.slow
+def test_blank_pixels_of_digits_are_left_out() -> None:
+    x, y = load_digits(return_X_y=True)
+    scores = mutual_information_score(x[:, :9], y, **QUICK)
+    assert scores[[0, 8]].tolist() == pytest.approx([0, 0], abs=0.02)
+    assert scores.argmax() in (2, 3, 4, 5)
