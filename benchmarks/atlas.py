@@ -34,13 +34,21 @@ Array = NDArray[np.float64]
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "atlas.json"
-SIZES = (100, 10_000)  # rows, most of them few
+SIZES = (100, 3_000)  # rows, most of them few
 FRESH = 100  # the first seed that nothing is fitted on
 CONSTANTS = HERE.parent / "src/mine_lightning/estimate/calibration.py"
 OUTSIDE = {"BELOW": 0.015, "ABOVE": 0.035}  # share of truths: critics miss, and read too low
 LEVEL, QUANTILE = 0.95, NormalDist().inv_cdf(0.975)
-STARTS, LEAST_WEIGHT = 4, 1e-3
-WRITTEN = {"BELOW": BELOW, "ABOVE": ABOVE}
+PRIOR = {  # weights below and above, from what is known of the estimate
+    "floor": (0.001, 0.001),  # nats: partners are drawn
+    "few": (5, 10),  # validation rows cannot confirm less than some 10 / N nats
+    "gap": (0.5, 1.0),
+    "value": (0.01, 0.015),
+    "gain": (0.01, 0.03),
+    "crowded": (0.05, 0.3),
+    "crowded value": (0.02, 0.1),
+}
+SPREAD = 5.0  # of the logarithm of a weight about its prior value, for one error beyond
 HEAD = '"""Constants of the interval, written by ``benchmarks/atlas.py fit``: change them there."""'
 LEAST = 1e-4  # nats, below which errors are alike
 
@@ -143,12 +151,12 @@ class Calibration(NamedTuple):
         """Fit quantiles of the errors on either side, then conform them in every stratum."""
         known = [signs(run) for run in runs]
         errors = np.array([run["truth"] - run["nats"] for run in runs])
-        names = list(known[0].parts())
-        parts = np.array([list(sign.parts().values()) for sign in known])
+        parts = np.array([[sign.parts()[name] for name in PRIOR] for sign in known])
+        priors = np.array(list(PRIOR.values()), dtype=float).T
         variance = np.array([sign.variance for sign in known])
         weights = {
-            side: dict(zip(names, quantile(sign * errors, variance, parts, share), strict=True))
-            for (side, share), sign in zip(OUTSIDE.items(), (-1, 1), strict=True)
+            side: dict(zip(PRIOR, quantile(sign * errors, variance, parts, *how), strict=True))
+            for side, sign, *how in zip(OUTSIDE, (-1, 1), OUTSIDE.values(), priors, strict=True)
         }
         found = cls(weights, dict.fromkeys(s for sign in known for s in sign.strata()))
         ratios = found.ratios(runs)
@@ -164,7 +172,7 @@ class Calibration(NamedTuple):
     def _ratio(self, run: dict[str, Any]) -> float:
         sign, error = signs(run), run["truth"] - run["nats"]
         chosen = self.weights["ABOVE" if error > 0 else "BELOW"]
-        square = sum((chosen[name] * part) ** 2 for name, part in sign.parts().items())
+        square = sum((weight * sign.parts()[name]) ** 2 for name, weight in chosen.items())
         return abs(error) / (QUANTILE * math.sqrt(sign.variance + square))
 
     def inside(self, runs: list[dict[str, Any]]) -> NDArray[np.bool_]:
@@ -173,20 +181,21 @@ class Calibration(NamedTuple):
         return self.ratios(runs) <= factors
 
 
-def quantile(errors: Array, variance: Array, parts: Array, outside: float) -> Array:
-    """Fit weights so that a share of the errors is beyond the quantile, on a scale of ratios."""
-    target = np.log(np.maximum(errors, LEAST))
+def quantile(errors: Array, variance: Array, parts: Array, outside: float, prior: Array) -> Array:
+    """Fit weights so that a share of the errors is beyond the quantile, on a scale of ratios.
+
+    Few errors are beyond it: the weights leave their prior values as far as these ask.
+    """
+    target, start = np.log(np.maximum(errors, LEAST)), np.log(prior)
 
     def loss(logs: Array) -> float:
         scale = QUANTILE * np.sqrt(variance + (np.exp(2 * logs) * parts**2).sum(1))
         beyond = target - np.log(scale)
-        return np.where(beyond > 0, (1 - outside) * beyond, -outside * beyond).mean()
+        pinball = np.where(beyond > 0, (1 - outside) * beyond, -outside * beyond)
+        return pinball.mean() + ((logs - start) ** 2).sum() / len(errors) / SPREAD**2
 
-    starts = np.random.default_rng(0).uniform(-7, 0, (STARTS, parts.shape[1]))
     options = {"maxiter": 4_000, "xatol": 1e-2, "fatol": 1e-6}
-    found = [minimize(loss, s, method="Nelder-Mead", options=options) for s in starts]
-    weights = np.exp(min(found, key=lambda result: result.fun).x)
-    return np.where(weights > LEAST_WEIGHT, weights, 0.0)
+    return np.exp(minimize(loss, start, method="Nelder-Mead", options=options).x)
 
 
 def conformal(ratios: Array) -> float:
@@ -211,10 +220,7 @@ def judge(args: argparse.Namespace) -> None:
     """Print the share inside for the fresh part, and for kinds that the fit has not seen."""
     done = load()
     old, fresh = usable(done, fresh=False), usable(done, fresh=True)
-    held = Calibration(
-        {side: {**dict.fromkeys(signs(old[0]).parts(), 0.0), **w} for side, w in WRITTEN.items()},
-        FACTORS,
-    ).inside(fresh)
+    held = Calibration({"BELOW": BELOW, "ABOVE": ABOVE}, FACTORS).inside(fresh)
     lines = {"fresh": held}
     for stratum in sorted({s for run in fresh for s in signs(run).strata()}):
         lines[f"fresh, {stratum}"] = held[[stratum in signs(run).strata() for run in fresh]]
