@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "atlas.json"
-SIZES = (100, 3_000)  # rows, most of them few
+SIZES = (100, 2_000)  # rows, most of them few
 FRESH = 100  # the first seed that nothing is fitted on
 CONSTANTS = HERE.parent / "src/mine_lightning/estimate/calibration.py"
 OUTSIDE = {"BELOW": 0.015, "ABOVE": 0.035}  # share of truths: critics miss, and read too low
@@ -207,13 +207,14 @@ def conformal(ratios: Array) -> float:
 def fit(args: argparse.Namespace) -> None:
     found = Calibration.fit(usable(load(), fresh=False))
     tables = {**found.weights, "FACTORS": found.factors}
-    lines = [f"{name} = {rounded(table)}" for name, table in tables.items()]
-    CONSTANTS.write_text("\n".join([HEAD, "", *lines, ""]))
+    blocks = [written(name, table) for name, table in tables.items()]
+    CONSTANTS.write_text("".join([HEAD, "\n\n", *blocks]), encoding="utf-8")
     print(CONSTANTS.read_text())
 
 
-def rounded(table: dict[str, float]) -> dict[str, float]:
-    return {name: float(f"{value:.3g}") for name, value in table.items() if value}
+def written(name: str, table: dict[str, float]) -> str:
+    lines = (f'    "{key}": {value:.3g},\n' for key, value in sorted(table.items()))
+    return f"{name} = {{\n{''.join(lines)}}}\n"
 
 
 def judge(args: argparse.Namespace) -> None:
