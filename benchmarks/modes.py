@@ -13,12 +13,12 @@ import time
 import lightning.pytorch as pl
 import torch
 
-from mine_lightning.demos import GAN, GaussianGrid, MutualInformationGAN
+from mine_lightning.demos import GaussianGrid, MutualInformationGAN, PlainGAN
 
 SAMPLES = 2500
 
 
-def run(host: type[GAN], seed: int, steps: int) -> tuple[int, float]:
+def run(host: type[PlainGAN], seed: int, steps: int) -> tuple[int, float]:
     """Train one GAN and return its modes and its share of samples of high quality."""
     pl.seed_everything(seed, verbose=False)
     data, model = GaussianGrid(steps_per_epoch=steps), host(decay_steps=steps)
@@ -32,10 +32,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--seeds", type=int, nargs="+", default=range(5))
-    parser.add_argument("--hosts", nargs="+", default=["GAN", "MutualInformationGAN"])
+    parser.add_argument("--hosts", nargs="+", default=["PlainGAN", "MutualInformationGAN"])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    hosts = {host.__name__: host for host in (GAN, MutualInformationGAN)}
+    hosts = {host.__name__: host for host in (PlainGAN, MutualInformationGAN)}
     for name in options.hosts:
         results = []
         for seed in options.seeds:

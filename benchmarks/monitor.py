@@ -15,7 +15,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from mine_lightning.demos import GAN, DigitImages
+from mine_lightning.demos import DigitImages, PlainGAN
 from mine_lightning.monitor import MutualInformationMonitor
 
 SETTINGS: dict[str, dict[str, Any] | None] = {
@@ -68,7 +68,9 @@ def step_time(options: dict[str, Any] | None, steps: int) -> tuple[float, float]
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    host = GAN(sample_shape=(1, 8, 8), codes=10, noise_dim=54, hidden_features=(256, 256), lr=2e-4)
+    host = PlainGAN(
+        sample_shape=(1, 8, 8), codes=10, noise_dim=54, hidden_features=(256, 256), lr=2e-4
+    )
     trainer.fit(host, DigitImages())
     return clock.seconds
 

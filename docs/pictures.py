@@ -38,7 +38,7 @@ from mine_lightning import (
     mutual_information_matrix,
 )
 from mine_lightning.data import GaussianPairs
-from mine_lightning.demos import GAN, GaussianGrid, MutualInformationGAN
+from mine_lightning.demos import GaussianGrid, MutualInformationGAN, PlainGAN
 from mine_lightning.objectives.scores import split_pairs
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -75,7 +75,7 @@ def matrix() -> Figure:
 
 
 @cache
-def train(host: type[GAN]) -> tuple[pd.DataFrame, torch.Tensor]:
+def train(host: type[PlainGAN]) -> tuple[pd.DataFrame, torch.Tensor]:
     """Train a GAN on 25 Gaussians with a monitor; return its logged curves and samples."""
     seed_everything(1, verbose=False)
     monitor = MutualInformationMonitor(x="generator:output", z="generator:input[code]")
@@ -95,7 +95,7 @@ def train(host: type[GAN]) -> tuple[pd.DataFrame, torch.Tensor]:
 
 def draw_information(axes: Any) -> None:
     """Draw the monitor's curves of both GANs."""
-    for host, label in ((MutualInformationGAN, "with the term"), (GAN, "without")):
+    for host, label in ((MutualInformationGAN, "with the term"), (PlainGAN, "without")):
         curve = train(host)[0]
         axes.plot(curve["step"], curve["mi"], label=label)
     axes.axhline(math.log(64), color="black", linestyle="--", linewidth=1)
@@ -110,7 +110,7 @@ def gan() -> Figure:
     without, with_term, losses, information = figure.subplots(1, 4)
     centers = GaussianGrid().centers
     for axes, host, title in (
-        (without, GAN, "GAN"),
+        (without, PlainGAN, "GAN"),
         (with_term, MutualInformationGAN, "GAN + mutual information"),
     ):
         curve, samples = train(host)

@@ -1,11 +1,16 @@
 """The house: rooms, the direction of imports between them, and what its doors take."""
 
 import ast
+import dataclasses
+import importlib
+import inspect
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,3 +81,24 @@ def test_private_names_stay_in_their_file(file: Path) -> None:
     imports = [node for node in ast.walk(ast.parse(file.read_text())) if is_own_import(node)]
     private = [name.name for node in imports for name in node.names if name.name.startswith("_")]
     assert private == []
+
+
+FACES = ("", ".callbacks", ".critics", ".data", ".demos", ".estimate", ".functional", ".metrics")
+FACES += (".monitor", ".objectives", ".training")
+
+
+def public_callables() -> dict[str, Callable[..., Any]]:
+    """Return what the faces of the package export; results hold many numbers and are left out."""
+    modules = [importlib.import_module(f"mine_lightning{face}") for face in FACES]
+    found = {name: getattr(module, name) for module in modules for name in module.__all__}
+    return {n: f for n, f in found.items() if callable(f) and not dataclasses.is_dataclass(f)}
+
+
+LONGER = ("MutualInformationMonitor", "estimate_mutual_information")
+
+
+@pytest.mark.parametrize("name", [name for name in public_callables() if name not in LONGER])
+def test_no_door_has_more_than_nine_parameters(name: str) -> None:
+    parameters = inspect.signature(public_callables()[name]).parameters.values()
+    named = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    assert len(named) <= 9, named

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "doors.py"
+PATH = Path(__file__).parent / "tools" / "doors.py"
 SPEC = importlib.util.spec_from_file_location("doors", PATH)
 assert SPEC is not None
 assert SPEC.loader is not None

@@ -10,12 +10,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from hosts import Records
 from mine_lightning.demos import (
-    GAN,
     VAE,
     DigitImages,
     GaussianGrid,
     InformationBottleneck,
     MutualInformationGAN,
+    PlainGAN,
     SampleFigures,
     Spiral,
     gan_mi,
@@ -38,14 +38,14 @@ def fit(host, data, steps=4, seed=0, **options):
     """Train a host and return what it logged."""
     pl.seed_everything(seed, verbose=False)
     records = Records()
-    manual = len(host.configure_optimizers()[0]) if isinstance(host, GAN) else 1
+    manual = len(host.configure_optimizers()[0]) if isinstance(host, PlainGAN) else 1
     options = {"max_steps": manual * steps, "max_epochs": -1, "logger": records} | options
     trainer = pl.Trainer(**QUIET, **options)
     trainer.fit(host, data)
     return [row for _, row in records.rows], trainer
 
 
-@pytest.mark.parametrize("demo", [GAN, VAE], ids=lambda demo: demo.__name__)
+@pytest.mark.parametrize("demo", [PlainGAN, VAE], ids=lambda demo: demo.__name__)
 def test_hosts_know_nothing_of_this_package(demo):
     tree = ast.parse(inspect.getsource(inspect.getmodule(demo)))
     modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
@@ -54,7 +54,7 @@ def test_hosts_know_nothing_of_this_package(demo):
     assert not any("mine_lightning" in name for name in modules + names)
 
 
-@pytest.mark.parametrize("host", [GAN, MutualInformationGAN], ids=lambda host: host.__name__)
+@pytest.mark.parametrize("host", [PlainGAN, MutualInformationGAN], ids=lambda host: host.__name__)
 @pytest.mark.parametrize(
     ("options", "data", "shape"),
     [
@@ -71,22 +71,22 @@ def test_gans_train_both_networks(host, options, data, shape):
     assert model(7).shape == shape
     after = model.state_dict()
     assert not any(torch.equal(before[name], after[name]) for name in before)
-    logged = {"d_loss", "g_loss"} | ({"g_mi", "g_mi_clipping"} if host is not GAN else set())
+    logged = {"d_loss", "g_loss"} | ({"g_mi", "g_mi_clipping"} if host is not PlainGAN else set())
     assert logged <= rows[-1].keys()
     assert all(math.isfinite(value) for row in rows for value in row.values())
 
 
 def test_the_learning_rate_falls_linearly_over_the_second_half():
-    model = GAN(decay_steps=100)
+    model = PlainGAN(decay_steps=100)
     factors = [model.decay(step) for step in (0, 50, 75, 100, 500)]
     assert factors == pytest.approx([1, 1, 0.5, 0.01, 0.01])
-    assert GAN().decay(10**6) == 1
-    _, trainer = fit(GAN(decay_steps=8, **SMALL), GaussianGrid(), steps=6)
+    assert PlainGAN().decay(10**6) == 1
+    _, trainer = fit(PlainGAN(decay_steps=8, **SMALL), GaussianGrid(), steps=6)
     assert [o.param_groups[0]["lr"] for o in trainer.optimizers] == pytest.approx([0.5e-3] * 2)
 
 
 def test_without_weight_the_mutual_information_gan_is_the_gan():
-    plain, weighted = GAN(**SMALL), MutualInformationGAN(**SMALL, mi_weight=0.0)
+    plain, weighted = PlainGAN(**SMALL), MutualInformationGAN(**SMALL, mi_weight=0.0)
     weighted.load_state_dict(plain.state_dict(), strict=False)
     fit(plain, GaussianGrid(batch_size=32))
     fit(weighted, GaussianGrid(batch_size=32))
@@ -197,7 +197,7 @@ def test_figures_reach_tensorboard_and_leave_the_run_alone(tmp_path):
     for callbacks in ([SampleFigures(every_n_epochs=2, samples=50)], []):
         logger = TensorBoardLogger(tmp_path, version=len(callbacks))
         pl.seed_everything(0, verbose=False)
-        host, options = GAN(**SMALL), {"max_steps": -1, "max_epochs": 4, "logger": logger}
+        host, options = PlainGAN(**SMALL), {"max_steps": -1, "max_epochs": 4, "logger": logger}
         fit(host, GaussianGrid(steps_per_epoch=2), callbacks=callbacks, **options)
         weights.append(torch.cat([p.detach().flatten() for p in host.parameters()]))
     assert torch.equal(*weights)
@@ -210,8 +210,8 @@ def test_figures_reach_tensorboard_and_leave_the_run_alone(tmp_path):
 
 def test_figures_need_tensorboard(tmp_path):
     options = {"max_steps": -1, "max_epochs": 1, "callbacks": [SampleFigures()]}
-    fit(GAN(**SMALL), GaussianGrid(steps_per_epoch=2), logger=CSVLogger(tmp_path), **options)
-    fit(GAN(**SMALL), GaussianGrid(steps_per_epoch=2), logger=False, **options)
+    fit(PlainGAN(**SMALL), GaussianGrid(steps_per_epoch=2), logger=CSVLogger(tmp_path), **options)
+    fit(PlainGAN(**SMALL), GaussianGrid(steps_per_epoch=2), logger=False, **options)
 
 
 def test_points_are_scattered_and_images_tiled():

@@ -87,7 +87,7 @@ def test_other_paths_are_left_alone(path: str) -> None:
 
 def test_two_classes_of_one_name_are_told_apart() -> None:
     assert renewed([{"class_path": "mine_lightning.demos.gan.GAN"}]) == [
-        {"class_path": "mine_lightning.demos.GAN"}
+        {"class_path": "mine_lightning.demos.PlainGAN"}
     ]
     assert renewed({"class_path": "mine_lightning.divergences.GAN"}) == {
         "class_path": "mine_lightning.GAN"

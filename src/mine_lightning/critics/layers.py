@@ -38,27 +38,6 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
 }
 
-IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
-    "elu": F.elu_,
-    "leaky_relu": F.leaky_relu_,
-    "relu": torch.relu_,
-    "tanh": torch.tanh_,
-}
-"""Those whose slope follows from their result."""
-
-aten = torch.ops.aten
-SLOPES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "elu": lambda gradient, _, result: aten.elu_backward(gradient, 1.0, 1.0, 1.0, True, result),
-    "gelu": lambda gradient, value, _: aten.gelu_backward(gradient, value),
-    "leaky_relu": lambda gradient, _, result: aten.leaky_relu_backward(
-        gradient, result, 0.01, True
-    ),
-    "relu": lambda gradient, _, result: aten.threshold_backward(gradient, result, 0),
-    "silu": lambda gradient, value, _: aten.silu_backward(gradient, value),
-    "tanh": lambda gradient, _, result: aten.tanh_backward(gradient, result),
-}
-"""The slope at a value, times the gradient by the result."""
-
 
 def activation_layer(name: str) -> nn.Module:
     """Build an activation by its name.

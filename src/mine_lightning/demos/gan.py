@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 
-__all__ = ["GAN", "Generator"]
+__all__ = ["Generator", "PlainGAN"]
 
 
 def mlp(sizes: Sequence[int], activation: nn.Module) -> nn.Sequential:
@@ -35,7 +35,7 @@ class Generator(nn.Module):
         return self.net(torch.cat((code, noise), dim=1)).unflatten(1, self.sample_shape)
 
 
-class GAN(LightningModule):
+class PlainGAN(LightningModule):
     """A generative adversarial network with the non-saturating loss.
 
     The latent is a one-hot code and Gaussian noise.

@@ -9,7 +9,7 @@ log-mean-exp of the marginal scores. :meth:`Objective.terms` gives the terms,
 from mine_lightning.objectives.base import Kind, Objective
 from mine_lightning.objectives.baselines import Baseline, LearnableBaseline, MovingAverageBaseline
 from mine_lightning.objectives.contrastive import AnchoredInfoNCE, InfoNCE, InterpolatedBound
-from mine_lightning.objectives.divergence import DivergenceBound, FDivergence
+from mine_lightning.objectives.f_information import DivergenceBound, FDivergence
 from mine_lightning.objectives.logistic import SMILE, JensenShannonNWJ
 from mine_lightning.objectives.upper import CLUB, LeaveOneOut
 from mine_lightning.objectives.variational import MINE, NWJ, TUBA, DonskerVaradhan

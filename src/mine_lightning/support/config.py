@@ -17,6 +17,7 @@ PRIMITIVES = (bool, int, float, str, type(None))
 PACKAGE = __name__.partition(".")[0]
 FACES = ("", ".data", ".objectives", ".critics", ".monitor", ".demos")
 PATHS = ("class_path", "_class_path")
+RENAMED = {"mine_lightning.demos.gan.GAN": "mine_lightning.demos.PlainGAN"}
 
 
 def public_path(kind: type) -> str:
@@ -58,7 +59,7 @@ def renewed(value: Any) -> Any:
 
 def _renewed_path(path: str) -> str:
     """Return the public path of a class of this package, found by its name; others unchanged."""
-    module, _, name = path.rpartition(".")
+    module, _, name = RENAMED.get(path, path).rpartition(".")
     if module.partition(".")[0] != PACKAGE:
         return path
     for place in (module, *(PACKAGE + face for face in FACES)):

@@ -4,19 +4,41 @@ The matrix products of a small critic take less time than the graph that autogra
 them. Where nothing else hangs on that graph, a training step calls them one by one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.compiler import is_compiling
+from torch.nn import functional as F
 
-from mine_lightning.critics.layers import IN_PLACE, SLOPES, PairLinear
+from mine_lightning.critics.layers import PairLinear
 from mine_lightning.critics.networks import ConcatCritic, join
 
 __all__ = ["Backprop", "Tape"]
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "elu": F.elu_,
+    "leaky_relu": F.leaky_relu_,
+    "relu": torch.relu_,
+    "tanh": torch.tanh_,
+}
+"""Those whose slope follows from their result."""
+
+aten = torch.ops.aten
+SLOPES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "elu": lambda gradient, _, result: aten.elu_backward(gradient, 1.0, 1.0, 1.0, True, result),
+    "gelu": lambda gradient, value, _: aten.gelu_backward(gradient, value),
+    "leaky_relu": lambda gradient, _, result: aten.leaky_relu_backward(
+        gradient, result, 0.01, True
+    ),
+    "relu": lambda gradient, _, result: aten.threshold_backward(gradient, result, 0),
+    "silu": lambda gradient, value, _: aten.silu_backward(gradient, value),
+    "tanh": lambda gradient, _, result: aten.tanh_backward(gradient, result),
+}
+"""The slope at a value, times the gradient by the result."""
 
 
 class Tape(NamedTuple):

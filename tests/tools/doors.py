@@ -1,6 +1,6 @@
 """Send bad and odd inputs through every public door and count what comes of it.
 
-    python benchmarks/doors.py --inputs 2400
+    python tests/tools/doors.py --inputs 2400
 
 Every input is drawn from a seed: arrays of any shape, dtype, layout and container, with missing,
 infinite, huge, tiny, constant and repeated values; score tensors; broken files; numbers out of

@@ -1,6 +1,6 @@
 """Break the package one fault at a time and see whether the fast tests notice.
 
-    python benchmarks/mutations.py
+    python tests/tools/mutations.py
 
 Each fault is one replacement in a temporary copy of ``src``; the test files named beside it run
 until the first failure. The exit status is 1 if a fault survives. The libraries are imported once
@@ -31,7 +31,7 @@ import tensorboard  # noqa: F401
 import torch
 import torchmetrics  # noqa: F401
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 class Fault(NamedTuple):
