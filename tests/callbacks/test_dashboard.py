@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import (
@@ -15,7 +15,8 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mine_lightning import GaussianDataModule, MutualInformationEstimator
-from mine_lightning.callbacks.dashboard import Dashboard
+from mine_lightning.callbacks.dashboard import Dashboard, MonitorCharts
+from mine_lightning.demos import GAN, GaussianGrid
 
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
 
@@ -57,7 +58,7 @@ def test_estimates_and_truth_are_runs_of_one_chart(events: EventAccumulator) -> 
         assert [(e.step, e.value) for e in drawn] == [(e.step, e.value) for e in logged]
         errors = events.Scalars(f"{run}/mi_standard_error")
         for end, sign in (("low", -2), ("high", 2)):
-            ends = [event.value for event in lines[run].Scalars(f"mi/{end}")]
+            ends = [event.value for event in lines[run].Scalars(f"mi/estimate_{end}")]
             assert ends == pytest.approx(
                 [e.value + sign * s.value for e, s in zip(logged, errors, strict=True)]
             )
@@ -72,9 +73,11 @@ def test_charts_name_what_is_drawn(events: EventAccumulator) -> None:
     (event,) = events.Tensors("custom_scalars__config__")
     layout = Layout.FromString(event.tensor_proto.string_val[0])
     lines, band = layout.category[0].chart
-    assert list(lines.multiline.tag) == ["mi/estimate"]
+    assert list(lines.multiline.tag) == ["^mi/estimate$"]
     (series,) = band.margin.series
-    assert [series.value, series.lower, series.upper] == ["mi/estimate", "mi/low", "mi/high"]
+    assert [series.value, series.lower, series.upper] == [
+        "mi/estimate", "mi/estimate_low", "mi/estimate_high"
+    ]  # fmt: skip
 
 
 def test_scores_have_histograms(events: EventAccumulator) -> None:
@@ -121,6 +124,38 @@ def test_any_logger_will_do(logger: str | bool, tmp_path: Path) -> None:
         assert last["mi/estimate"] == pytest.approx(tested["test/mi"])
         assert last["mi/standard_error"] == pytest.approx(tested["test/mi_standard_error"])
         assert last["mi/truth"] == pytest.approx(data.true_mi)
+
+
+class Watching(Callback):
+    """What a monitor does: it logs an estimate and draws its band and its ceiling."""
+
+    def on_train_start(self, trainer, pl_module):
+        self.charts = MonitorCharts(trainer, ["mi", "mi/other"])
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        pl_module.log_dict({"mi": 0.5, "mi/other": 0.25})
+        self.charts.draw(trainer, "mi", 0.5, 0.1, 4.0)
+        self.charts.draw(trainer, "mi/other", 0.25, 0.1, float("inf"))
+
+    def on_train_end(self, trainer, pl_module):
+        self.charts.close()
+
+
+def test_a_monitor_has_its_band_and_its_ceiling_beside_its_curve(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, name="")
+    settings = {"max_epochs": 1, "log_every_n_steps": 1, "enable_checkpointing": False}
+    trainer = Trainer(logger=logger, callbacks=[Watching()], accelerator="cpu", **settings, **QUIET)
+    trainer.fit(GAN(codes=5, hidden_features=(16,)), GaussianGrid(steps_per_epoch=3))
+    main, ceiling = (
+        EventAccumulator(str(Path(logger.log_dir) / run)).Reload() for run in ("", "ceiling")
+    )
+    for end, value in (("", 0.5), ("_low", 0.3), ("_high", 0.7)):
+        points = [(event.step, round(event.value, 5)) for event in main.Scalars(f"mi{end}")]
+        assert points == [(0, value), (1, value), (2, value)]
+    assert [(event.step, event.value) for event in ceiling.Scalars("mi")] == [
+        (0, 4.0), (1, 4.0), (2, 4.0)
+    ]  # fmt: skip
+    assert "mi/other" not in ceiling.Tags()["scalars"]
 
 
 @pytest.mark.parametrize("mode", [{"fast_dev_run": True}, {"barebones": True, "max_epochs": 1}])

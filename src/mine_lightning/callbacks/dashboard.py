@@ -1,6 +1,7 @@
 """What a person sees in TensorBoard: the estimate beside the truth, its band, scores, settings."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,8 @@ from torch import Tensor
 
 from mine_lightning.support.config import Configurable
 
-__all__ = ["Curves", "Dashboard"]
+__all__ = ["Curves", "Dashboard", "MonitorCharts"]
 
-BAND = ["mi/estimate", "mi/low", "mi/high"]
-LAYOUT = {
-    "Mutual information (nats)": {
-        "estimates and truth": ["Multiline", ["mi/estimate"]],
-        "two standard errors to each side": ["Margin", BAND],
-    }
-}
 LINES = {"train": "train", "val": "validation", "test": "test"}
 
 
@@ -46,7 +40,7 @@ class Dashboard(Callback):
 
         settings = settings_of(trainer, pl_module)
         for logger in _loggers(trainer):
-            logger.experiment.add_custom_scalars(LAYOUT)
+            logger.experiment.add_custom_scalars(layout("mi/estimate"))
             for summary in hparams(settings, dict.fromkeys(("test/mi", "val/mi"), 0.0)):
                 logger.experiment.file_writer.add_summary(summary)
 
@@ -106,27 +100,75 @@ class Curves:
 
     Args:
         logger: The logger of the run.
+        name: Name of the chart.
     """
 
-    def __init__(self, logger: TensorBoardLogger) -> None:
-        self.kind, self.folder = type(logger.experiment), Path(logger.log_dir)
+    def __init__(self, logger: TensorBoardLogger, name: str = "mi/estimate") -> None:
+        self.logger, self.name, self.folder = logger, name, Path(logger.log_dir)
         self.writers: dict[str, Any] = {}
+
+    def writer(self, line: str) -> Any:
+        """Return the writer of a line."""
+        if line not in self.writers:
+            self.writers[line] = type(self.logger.experiment)(log_dir=str(self.folder / line))
+        return self.writers[line]
 
     def draw(self, line: str, nats: float, standard_error: float | None, step: int) -> None:
         """Add a point to a line, with its band where it has a standard error."""
-        if line not in self.writers:
-            self.writers[line] = self.kind(log_dir=str(self.folder / line))
-        half = 2 * (standard_error or 0.0)
-        values = dict(zip(BAND, (nats, nats - half, nats + half), strict=True))
+        self.writer(line).add_scalar(self.name, nats, step)
+        self.draw_band(self.writer(line), nats, standard_error or 0.0, step)
         if standard_error is not None:
-            values["mi/standard_error"] = standard_error
-        for tag, value in values.items():
-            self.writers[line].add_scalar(tag, value, step)
+            self.writer(line).add_scalar("mi/standard_error", standard_error, step)
+
+    def draw_band(self, writer: Any, nats: float, standard_error: float, step: int) -> None:
+        """Add the ends of two standard errors to each side."""
+        writer.add_scalar(f"{self.name}_low", nats - 2 * standard_error, step)
+        writer.add_scalar(f"{self.name}_high", nats + 2 * standard_error, step)
 
     def close(self) -> None:
         """Bring everything to the disk."""
         for writer in self.writers.values():
             writer.close()
+
+
+class MonitorCharts:
+    """The curves of a monitor in TensorBoard: each with its band and, in one chart, its ceiling.
+
+    Args:
+        trainer: The Trainer that logs the estimates themselves.
+        names: Names of the curves, under which they are logged.
+    """
+
+    def __init__(self, trainer: Trainer, names: Sequence[str]) -> None:
+        self.charts = [Curves(logger, name) for logger in _loggers(trainer) for name in names]
+        for chart in self.charts:
+            chart.writer("ceiling").add_custom_scalars(layout(*names))
+
+    def draw(
+        self, trainer: Trainer, name: str, nats: float, standard_error: float, ceiling: float
+    ) -> None:
+        """Add the band of a point that is being logged, and the ceiling."""
+        step = trainer.fit_loop.total_batch_idx
+        for chart in self.charts:
+            if chart.name == name:
+                chart.draw_band(chart.logger.experiment, nats, standard_error, step)
+                if math.isfinite(ceiling):
+                    chart.draw("ceiling", ceiling, None, step)
+
+    def close(self) -> None:
+        """Bring everything to the disk."""
+        for chart in self.charts:
+            chart.close()
+
+
+def layout(*names: str) -> dict[str, dict[str, list[Any]]]:
+    """Return the charts of some curves for TensorBoard's custom scalars."""
+    charts: dict[str, list[Any]] = {}
+    for name in names:
+        charts[name] = ["Multiline", [f"^{name}$"]]
+        band = [name, f"{name}_low", f"{name}_high"]
+        charts[f"{name}, two standard errors to each side"] = ["Margin", band]
+    return {"Mutual information (nats)": charts}
 
 
 def _loggers(trainer: Trainer) -> list[TensorBoardLogger]:
