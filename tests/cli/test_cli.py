@@ -328,12 +328,16 @@ def test_a_short_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
-        (["--help"], ["estimate", "matrix", "fit", "validate", "test", "predict", "examples:"]),
+        (
+            ["--help"],
+            ["estimate", "matrix", "select", "fit", "validate", "test", "predict", "examples:"],
+        ),
         ([], ["mine-lightning fit --config gaussian"]),
         (["--version"], [f"mine-lightning {version('mine-lightning')}"]),
         (["fit", "--help"], ["--data", "--trainer.max_epochs", "--ckpt_path"]),
         (["estimate", "--help"], ["--x_transform", "Example:\n  mine-lightning estimate wine.csv"]),
         (["matrix", "--help"], ["--columns", "Example:\n  mine-lightning matrix wine.csv"]),
+        (["select", "--help"], ["--target", "Example:\n  mine-lightning select wine.csv"]),
     ],
 )
 def test_help_and_version(

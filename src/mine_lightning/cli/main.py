@@ -12,10 +12,15 @@ import mine_lightning
 from mine_lightning.cli.estimate import estimate
 from mine_lightning.cli.matrix import matrix
 from mine_lightning.cli.parsers import Help, Parser, command_parser, explain, positional
+from mine_lightning.cli.select import select
 
 __all__ = ["main"]
 
-COMMANDS: dict[str, Callable[..., None]] = {"estimate": estimate, "matrix": matrix}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "estimate": estimate,
+    "matrix": matrix,
+    "select": select,
+}
 LIGHTNING = {
     "fit": "Train an estimator, or any Lightning model beside a monitor, and report the estimate.",
     "validate": "Estimate on the validation rows with a checkpoint.",
@@ -24,6 +29,7 @@ LIGHTNING = {
 }
 EXAMPLES = """examples:
   mine-lightning estimate wine.csv --x alcohol,malic_acid --z color_intensity,hue
+  mine-lightning select wine.csv --target cultivar --most 3
   mine-lightning fit --config gaussian
   mine-lightning test --ckpt_path lightning_logs/version_0/checkpoints/last.ckpt
   eval "$(mine-lightning --print_completion shtab-bash)"
