@@ -8,6 +8,8 @@ import pytest
 import tomllib
 import yaml
 
+from mine_lightning.estimate.quantity import FLAGS_PAGE
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -35,6 +37,10 @@ def test_links_to_files_lead_to_files(path: Path) -> None:
         if not link.startswith(("http", "mailto:", *generated)):
             target = path.parent / link
             assert target.exists() or target.with_suffix(".md").exists(), link
+
+
+def test_results_point_to_the_documentation() -> None:
+    assert FLAGS_PAGE.startswith(PROJECT["urls"]["Documentation"])
 
 
 def test_the_citation_names_the_repository() -> None:

@@ -121,7 +121,8 @@ def test_the_plot_shows_the_curve_and_the_samples(result, panels: int, tmp_path:
 def test_the_summary_names_what_speaks_against_the_number() -> None:
     text = RESULT.summary()
     assert "1.0212 nats (1.4733 bits)" in text
-    assert text.endswith("clipped: A sentence.")
+    assert "\nclipped: A sentence.\nwhat the notes mean: https://" in text
+    assert "https://" not in replace(RESULT, diagnostics={}).summary()
 
 
 def test_an_interval_may_be_wider_above() -> None:
@@ -153,7 +154,7 @@ def test_a_notebook_shows_number_flags_and_figure() -> None:
     shown = replace(RESULT, diagnostics={"clipped": "A <b> of `x`."})._repr_html_()
     assert "1.021 nats" in shown
     assert "[1.000, 1.043]" in shown
-    assert "clipped: A &lt;b&gt; of `x`." in shown
+    assert 'interval.html#clipped">clipped</a>: A &lt;b&gt; of `x`.' in shown
     assert shown.count('<img src="data:image/png;base64,') == 1
     assert PLAIN.plot()._repr_png_().startswith(b"\x89PNG")
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Quantity", "correlation_of"]
+__all__ = ["FLAGS_PAGE", "Quantity", "correlation_of"]
+
+FLAGS_PAGE = "https://mine-lightning.readthedocs.io/en/stable/interval.html"
 
 
 class Quantity:
@@ -77,7 +79,8 @@ class Quantity:
         lines = self._lines()
         width = max(map(len, lines)) + 2
         text = [f"{name:<{width}}{value}" for name, value in lines.items()]
-        return "\n".join([*text, *self.notes()])
+        more = [f"what the notes mean: {FLAGS_PAGE}"] if self.diagnostics else []
+        return "\n".join([*text, *self.notes(), *more])
 
     def notes(self) -> list[str]:
         """Return a line for each diagnostic raised."""
@@ -126,13 +129,20 @@ class Quantity:
         from mine_lightning.estimate.figures import as_image
 
         low, high = self.interval()
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes())
+        notes = "".join(map(_as_item, self.diagnostics.items()))
         return (
             f"<div><b>{self.nats:.3f} nats</b> &nbsp; 95 % interval [{low:.3f}, {high:.3f}]<br>"
             f"<small>{self.bits:.3f} bits, correlation {self.correlation:.2f}, {self.rows:,} rows, "
             f"{self.folds} folds, {self.seconds:.1f} s</small>"
             f"<ul>{notes}</ul>{as_image(self.plot())}</div>"
         )
+
+
+def _as_item(note: tuple[str, str]) -> str:
+    """Return a flag and its sentence as an item of a list, the flag as a link to its paragraph."""
+    name, sentence = note[0].replace("_", " "), html.escape(note[1])
+    anchor = name.removeprefix("both ").removeprefix("given ").replace(" ", "-")
+    return f'<li><a href="{FLAGS_PAGE}#{anchor}">{name}</a>: {sentence}</li>'
 
 
 def correlation_of(nats: float) -> float:
