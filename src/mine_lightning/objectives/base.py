@@ -55,6 +55,23 @@ class Statistic(Configurable, nn.Module):
         """Return the estimate from the mean term and the log-mean-exp, 0 without log terms."""
         raise NotImplementedError
 
+    def batch_value(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Compute the estimate of one batch as losses and functions do.
+
+        Args:
+            joint: Scores of pairs drawn together, shape ``(N,)``.
+            marginal: Scores of pairs drawn apart, shape ``(N,)`` or ``(N, K)``.
+
+        Returns:
+            The estimate in nats, shape ``()``, summed in the scores' precision and not checked.
+
+        Raises:
+            ValueError: If a shape is another one.
+        """
+        terms, logs = self.terms(*check_scores(joint, marginal))
+        log_mean = terms.new_zeros(()) if logs is None else log_mean_exp(logs)
+        return self.value(terms.mean(), log_mean)
+
     def pool(self, joint: Tensor, marginal: Tensor) -> Pooled:
         """Sum up the scores of a batch; a row with K partners counts once.
 

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from mine_lightning.objectives.base import Objective
 from mine_lightning.objectives.baselines import Baseline, MovingAverageBaseline
-from mine_lightning.objectives.functional import infonce, infonce_rows, interpolated_rows
 from mine_lightning.objectives.scores import (
     candidates,
     check_scores,
     log_mean_exp,
     log_sum_without,
+    other_rows,
 )
 from mine_lightning.support.arguments import check_positive
 
@@ -29,8 +29,7 @@ class InfoNCE(Objective):
     By default the positive is one of the :math:`K + 1` candidates: a lower bound of little variance
     whose weakness is its ceiling, :math:`\ln(K + 1)`; an estimate within 5 % of it raises a
     warning, once. Negatives are those that the batch brings, or with
-    ``MutualInformationEstimator(all_pairs=True)`` the batch's other z. See
-    :func:`~mine_lightning.functional.infonce`.
+    ``MutualInformationEstimator(all_pairs=True)`` the batch's other z.
 
     The critic learns the log density ratio up to a function of x (``symmetric``: up to a constant).
 
@@ -79,13 +78,19 @@ class InfoNCE(Objective):
         return self.log_temperature.exp()
 
     def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
-        return -infonce(joint, marginal, self.include_positive, self.temperature, self.symmetric)
+        return -self.batch_value(joint, marginal)
 
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
-        rows = infonce_rows(
-            joint, marginal, self.include_positive, self.temperature, self.symmetric
-        )
+        joint = joint / self.temperature
+        marginal = marginal.reshape(len(joint), -1) / self.temperature
+        rows = self._against(joint, marginal)
+        if self.symmetric:
+            rows = (rows + self._against(joint, other_rows(joint, marginal))) / 2
         return rows, None
+
+    def _against(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Return the terms of rows that choose among their partners, shape ``(N,)``."""
+        return joint - log_mean_exp(candidates(joint, marginal, self.include_positive), dim=1)
 
     def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
         return mean
@@ -175,7 +180,10 @@ class InterpolatedBound(Objective):
     A small alpha allows more than InfoNCE's ceiling, about :math:`\ln(K / \alpha)`, for more
     variance; an estimate within 5 % of it raises a warning, once. Nothing overflows: the last
     fraction is at most :math:`1 / \alpha`. Weakness: alpha has to be chosen, and the baseline
-    learnt. See :func:`~mine_lightning.functional.interpolated_bound`.
+    learnt.
+
+    :math:`m_i` is the mean of :math:`e^T` over the row's :math:`K` partners; :math:`m_{i, -j}` has
+    the positive in the place of partner j. Both are means of :math:`K`, as the proof needs.
 
     References:
         Poole et al., "On Variational Bounds of Mutual Information", 2019, section 2.4.
@@ -217,3 +225,21 @@ class InterpolatedBound(Objective):
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}"
+
+
+def interpolated_rows(
+    joint: Tensor, marginal: Tensor, alpha: float, log_baseline: Tensor | float
+) -> Tensor:
+    """Return the terms of :class:`InterpolatedBound`, shape ``(N,)``."""
+    marginal = marginal.reshape(len(joint), -1)
+    partners = marginal.shape[1]
+    baseline = torch.as_tensor(log_baseline, dtype=joint.dtype, device=joint.device)
+
+    def mix(log_mean: Tensor) -> Tensor:
+        if alpha == 1:
+            return log_mean
+        return torch.logaddexp(log_mean + math.log(alpha), baseline + math.log1p(-alpha))
+
+    others = log_sum_without(candidates(joint, marginal))[:, 1:] - math.log(partners)
+    log_mean = log_mean_exp(marginal, dim=1)
+    return 1 + joint - mix(others).mean(1) - torch.exp(log_mean - mix(log_mean))

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from mine_lightning.objectives.base import Objective, Statistic
 from mine_lightning.objectives.divergences import Divergence, KullbackLeibler
-from mine_lightning.objectives.functional import f_divergence
+from mine_lightning.objectives.scores import check_scores
 
 __all__ = ["DivergenceBound", "FDivergence"]
 
@@ -16,8 +16,7 @@ class DivergenceBound(Statistic):
 
     Its estimate is **not** mutual information, unless the divergence is Kullback-Leibler, and it
     is no objective: train with :class:`FDivergence`, whose critic is the same, and pool the bound
-    over batches with :class:`~mine_lightning.FInformation`. See
-    :func:`~mine_lightning.functional.f_divergence`.
+    over batches with :class:`~mine_lightning.FInformation`.
 
     Weakness: divergences with an exponential (Kullback-Leibler, reverse KL, squared Hellinger)
     overflow where a score exceeds about 88 in float32.
@@ -40,7 +39,7 @@ class DivergenceBound(Statistic):
         self.divergence = KullbackLeibler() if divergence is None else divergence
 
     def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
-        return -f_divergence(joint, marginal, self.divergence)
+        return -divergence_bound(*check_scores(joint, marginal), self.divergence)
 
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         conjugate = self.divergence.conjugate(marginal).reshape(len(joint), -1).mean(1)
@@ -113,3 +112,8 @@ class FDivergence(Objective):
 
     def extra_repr(self) -> str:
         return f"{self.bound.divergence!r}, normalize={self.normalize}"
+
+
+def divergence_bound(joint: Tensor, marginal: Tensor, divergence: Divergence) -> Tensor:
+    """Return the bound of :class:`DivergenceBound` from checked scores."""
+    return divergence.activation(joint).mean() - divergence.conjugate(marginal).mean()

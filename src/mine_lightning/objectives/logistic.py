@@ -7,7 +7,8 @@ from torch import Tensor
 
 from mine_lightning.objectives.base import Objective
 from mine_lightning.objectives.divergences import GAN
-from mine_lightning.objectives.functional import f_divergence
+from mine_lightning.objectives.f_information import divergence_bound
+from mine_lightning.objectives.scores import check_scores
 
 __all__ = ["SMILE", "JensenShannonNWJ"]
 
@@ -21,7 +22,7 @@ class Logistic(Objective):
     """
 
     def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
-        return -f_divergence(joint, marginal, GAN())
+        return -divergence_bound(*check_scores(joint, marginal), GAN())
 
 
 class SMILE(Logistic):
@@ -33,7 +34,6 @@ class SMILE(Logistic):
     the partition by :math:`e^{2 \tau} / 4 N` and adds a bias; the estimate is neither a lower nor
     an upper bound unless :math:`\tau = \infty`. Weakness: too high once pairs with ratios beyond
     :math:`e^\tau` carry the partition.
-    See :func:`~mine_lightning.functional.smile`.
 
     References:
         Song and Ermon, "Understanding the Limitations of Variational Mutual Information

@@ -147,8 +147,8 @@ def split_pairs(scores: Tensor) -> tuple[Tensor, Tensor]:
                 [3., 5.],
                 [6., 7.]]))
     """
-    rows = scores.shape[-1]
-    if rows < 2 or scores.shape[-2] != rows:
+    rows = scores.shape[-1] if scores.ndim else 0
+    if rows < 2 or scores.shape[-2:] != (rows, rows):
         raise ValueError(
             f"Expected `scores` to hold all pairs of at least 2 rows, shape (N, N), "
             f"got {tuple(scores.shape)}."

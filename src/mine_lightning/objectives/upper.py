@@ -37,8 +37,7 @@ class CLUB(Likelihood):
 
     An upper bound for the true conditional, or for a q that is closer to it than the product of
     the marginals is. Weakness: loose, as it averages :math:`-\ln q` over unlikely pairs: for a
-    normal pair it is :math:`\rho^2 / (1 - \rho^2)`, the symmetric divergence. See
-    :func:`~mine_lightning.functional.club`.
+    normal pair it is :math:`\rho^2 / (1 - \rho^2)`, the symmetric divergence.
 
     References:
         Cheng et al., "CLUB", 2020, sections 3.1 and 3.2.
@@ -62,8 +61,7 @@ class LeaveOneOut(Likelihood):
 
     An upper bound in expectation for the true conditional, tighter than :class:`CLUB`. Needs all
     pairs of a batch, ``MutualInformationEstimator(all_pairs=True)``. Weakness: loose in small
-    batches when the conditional is narrow, and :math:`N^2` scores. See
-    :func:`~mine_lightning.functional.leave_one_out`.
+    batches when the conditional is narrow, and :math:`N^2` scores.
 
     References:
         Poole et al., "On Variational Bounds of Mutual Information", 2019, section 2.5.

@@ -12,10 +12,9 @@ from mine_lightning.objectives.baselines import (
     blend_logs,
     check_ma_rate,
 )
-from mine_lightning.objectives.functional import nwj
 from mine_lightning.objectives.scores import check_scores, log_mean_exp
 
-__all__ = ["MINE", "NWJ", "TUBA", "DonskerVaradhan"]
+__all__ = ["MINE", "NWJ", "TUBA", "DonskerVaradhan", "tuba_value"]
 
 
 def supported(joint: Tensor, log_mean: Tensor | float, pairs: int) -> Tensor:
@@ -45,7 +44,11 @@ class DonskerVaradhan(Objective):
         w_i = \begin{cases} 1 & T_i \le \ln \sum_j e^{T'_j} \\ 0 & \text{otherwise,} \end{cases}
 
     and its minimum for a ratio below M is that of the bound. The estimate is the bound itself,
-    see :func:`~mine_lightning.functional.donsker_varadhan`.
+
+    .. math:: I(X; Z) \ge \mathbb{E}_{p(x, z)}[T] - \ln \mathbb{E}_{p(x) p(z)}[e^T],
+
+    which does not change when a constant is added to every score. On a finite sample the logarithm
+    of the mean is biased low and the estimate therefore high.
 
     References:
         Donsker and Varadhan 1983; Belghazi et al., "MINE", 2018. No minibatch of M can support
@@ -147,10 +150,15 @@ class NWJ(Objective):
 
     .. math:: \text{loss} = -\bigl(\overline{T} - \overline{e^{T' - 1}}\bigr)
 
-    See :func:`~mine_lightning.functional.nwj`. Weakness: large variance; the exponential is part of
+    .. math:: I(X; Z) \ge \mathbb{E}_{p(x, z)}[T] - \mathbb{E}_{p(x) p(z)}[e^{T - 1}]
+
+    Weakness: large variance; the exponential is part of
     the bound, so marginal scores beyond about 88 overflow in float32. With ``stable`` the loss
     leaves joint scores of :math:`T > 1 + \ln M` alone, for the reason that
     :class:`DonskerVaradhan` gives: they would claim ratios beyond the number M of marginal scores.
+
+    References:
+        Nguyen, Wainwright and Jordan 2010, eq. 25; Belghazi et al., "MINE", 2018, eq. 8.
 
     Args:
         stable: Whether joint scores that the marginal ones cannot contradict are left alone.
@@ -168,7 +176,7 @@ class NWJ(Objective):
         if self.stable:
             joint, marginal = check_scores(joint, marginal)
             joint = torch.where(supported(joint, 1.0, marginal.numel()), joint, joint.detach())
-        return -nwj(joint, marginal)
+        return -self.batch_value(joint, marginal)
 
     def extra_repr(self) -> str:
         return "stable=True" if self.stable else ""
@@ -189,8 +197,10 @@ class TUBA(Objective):
     .. math:: \text{loss} = -\bigl(\overline{T} - \overline{e^{T'}} / a - \ln a + 1\bigr)
 
     With the moving average as baseline its gradient is that of :class:`MINE`, and its estimate,
-    unlike Donsker-Varadhan's, a lower bound in expectation for any number of rows. See
-    :func:`~mine_lightning.functional.tuba`.
+    unlike Donsker-Varadhan's, a lower bound in expectation for any number of rows:
+
+    .. math::
+        I(X; Z) \ge \mathbb{E}_{p(x, z)}[T] - \tfrac 1a \mathbb{E}_{p(x) p(z)}[e^T] - \ln a + 1
 
     Weakness: a baseline that is off by a factor :math:`c` costs :math:`c - 1 - \ln c` nats, and the
     exponential overflows where scores exceed :math:`\ln a` by about 88 in float32.
@@ -215,17 +225,18 @@ class TUBA(Objective):
     def loss(self, joint: Tensor, marginal: Tensor) -> Tensor:
         joint, marginal = check_scores(joint, marginal)
         log_mean = log_mean_exp(marginal)
-        return -_tuba_value(joint.mean(), log_mean, self.baseline.observe(log_mean))
+        return -tuba_value(joint.mean(), log_mean, self.baseline.observe(log_mean))
 
     def terms(self, joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor | None]:
         return joint, marginal
 
     def value(self, mean: Tensor, log_mean: Tensor) -> Tensor:
-        return _tuba_value(mean, log_mean, self.baseline())
+        return tuba_value(mean, log_mean, self.baseline())
 
     def log_ratio(self, scores: Tensor) -> Tensor:
         return scores - self.baseline()
 
 
-def _tuba_value(mean: Tensor, log_mean: Tensor, log_baseline: Tensor) -> Tensor:
+def tuba_value(mean: Tensor, log_mean: Tensor, log_baseline: Tensor | float) -> Tensor:
+    """Return the bound of :class:`TUBA` from the two pooled numbers and the baseline."""
     return mean - torch.exp(log_mean - log_baseline) - log_baseline + 1
