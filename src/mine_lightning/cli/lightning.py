@@ -19,7 +19,8 @@ from mine_lightning.callbacks.checkpoints import RestartCheckpoint, WholeCheckpo
 from mine_lightning.callbacks.progress import with_bar
 from mine_lightning.callbacks.writers import PointwiseWriter
 from mine_lightning.cli.configs import newest_checkpoint, run_directory, with_config
-from mine_lightning.cli.parsers import Parser
+from mine_lightning.cli.descriptions import LIGHTNING
+from mine_lightning.cli.parsers import Help, Parser
 from mine_lightning.cli.report import report
 from mine_lightning.support.config import renewed
 from mine_lightning.support.files import TABLE_SUFFIXES, check_output
@@ -166,6 +167,10 @@ def run(args: Sequence[str]) -> None:
                 "prog": "mine-lightning",
                 "version": mine_lightning.__version__,
                 "parser_mode": "renewed",
+                **{
+                    name: {"description": description, "formatter_class": Help}
+                    for name, description in LIGHTNING.items()
+                },
             },
             args=with_config(args),
         )

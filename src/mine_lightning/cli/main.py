@@ -9,6 +9,7 @@ from functools import partial
 from jsonargparse import set_parsing_settings
 
 import mine_lightning
+from mine_lightning.cli.descriptions import LIGHTNING
 from mine_lightning.cli.estimate import estimate
 from mine_lightning.cli.matrix import matrix
 from mine_lightning.cli.parsers import Help, Parser, command_parser, explain, positional
@@ -20,12 +21,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "estimate": estimate,
     "matrix": matrix,
     "select": select,
-}
-LIGHTNING = {
-    "fit": "Train an estimator, or any Lightning model beside a monitor, and report the estimate.",
-    "validate": "Estimate on the validation rows with a checkpoint.",
-    "test": "Estimate on the test rows with a checkpoint.",
-    "predict": "Write the pointwise mutual information of every row with a checkpoint.",
 }
 EXAMPLES = """examples:
   mine-lightning estimate wine.csv --x alcohol,malic_acid --z color_intensity,hue
@@ -108,6 +103,6 @@ def tree() -> Parser:
     for name, command in COMMANDS.items():
         own = command_parser(command)
         commands.add_subcommand(name, own, help=str(own.description).splitlines()[0])
-    for name, sentence in LIGHTNING.items():
-        commands.add_subcommand(name, Parser(description=sentence), help=sentence)
+    for name, description in LIGHTNING.items():
+        commands.add_subcommand(name, Parser(), help=description.splitlines()[0])
     return parser
