@@ -165,11 +165,12 @@ def run(args: Sequence[str]) -> None:
             parser_class=ConfigParser,
             parser_kwargs={
                 "prog": "mine-lightning",
+                "formatter_class": Help,
                 "version": mine_lightning.__version__,
                 "parser_mode": "renewed",
                 **{
-                    name: {"description": description, "formatter_class": Help}
-                    for name, description in LIGHTNING.items()
+                    name: {"description": text, "usage": f"mine-lightning {name} [options]"}
+                    for name, text in LIGHTNING.items()
                 },
             },
             args=with_config(args),
