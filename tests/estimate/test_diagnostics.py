@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mine_lightning.estimate.diagnostics import Evidence, diagnose
-from mine_lightning.estimate.sample import Sample, duplicated_rows, repeated_values
+from mine_lightning.estimate.sample import Sample, duplicated_rows, possible_codes, repeated_values
 
 ROWS = 1000
 GENERATOR = torch.Generator().manual_seed(0)
@@ -36,6 +36,7 @@ CASES = {
     "clipped": {"joint": CALM.joint + 3},
     "heavy_tails": {"terms": OUTLIER},
     "repeated_values": {"sample": Sample(2, repeated={"rain": 0.4})},
+    "treated_as_ordered": {"sample": Sample(2, codes=("town of x",))},
     "duplicated_rows": {"sample": Sample(2, duplicated=0.2)},
     "few_rows": {"sample": Sample(101)},
     "functional": {"sample": Sample(2, functional=True)},
@@ -67,6 +68,23 @@ def test_repeated_values_are_found_in_columns_of_many_values_only() -> None:
     found = repeated_values(rows, ["smooth", "labels", "rain"])
     assert list(found) == ["rain"]
     assert found["rain"] == pytest.approx((rain < 0.3).float().mean().item())
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (torch.arange(1000) % 100, True),
+        ((torch.arange(1000) % 21).double(), True),
+        (torch.arange(1000) % 20, False),
+        (torch.arange(1000), False),
+        (torch.arange(1000) % 100 + 0.5, False),
+        (torch.randn(1000, generator=GENERATOR), False),
+    ],
+)
+def test_whole_numbers_of_many_values_may_be_codes(values: torch.Tensor, found: bool) -> None:
+    rows = torch.stack([torch.rand(1000, generator=GENERATOR).double(), values], dim=1)
+    assert possible_codes(rows, ["size", "town"]) == ["town"] * found
+    assert possible_codes(rows.view(1000, 2, 1), ["0", "1"]) == []
 
 
 def amounts(rows: int, *, together: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -257,3 +257,43 @@ def test_the_halves_of_digits_know_each_other() -> None:
     errors = math.hypot(first.standard_error, second.standard_error)
     assert abs(first.nats - second.nats) < 2 * errors
     assert "overfit" in first.diagnostics
+
+
+def flags_of(x: object, z: object) -> set[str]:
+    """Return the flags that rows raise by themselves, whatever the critics learn."""
+    names = {"treated_as_ordered", "functional", "few_rows"}
+    result = estimate_mutual_information(x, z, progress_bar=False, max_epochs=1)
+    assert all(name.replace("_", " ") in str(result) for name in result.diagnostics)
+    return names & set(result.diagnostics)
+
+
+def test_codes_of_many_values_are_read_as_ordered_with_a_note() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 100, 2000)
+    z = rng.permutation(100)[codes] + rng.normal(size=2000)
+    for kind in (codes, codes.astype(float), codes.tolist(), pd.DataFrame({"town": codes})):
+        assert flags_of(kind, z) == {"treated_as_ordered"}
+    towns = pd.Series(codes.astype(str))
+    for kind in (pd.Categorical(codes), towns.astype("category"), "town " + towns):
+        assert flags_of(kind, z) == set()
+    with pytest.raises(ValueError, match=r"or codes into categories, `astype\('category'\)`"):
+        estimate_mutual_information(towns, z)
+    assert flags_of(rng.normal(size=2000), z) == set()
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [lambda x: 2 * x - 1, np.exp, np.sin, lambda x: np.stack([x**2, np.abs(x)], axis=1)],
+    ids=["line", "exponential", "wave", "two columns"],
+)
+def test_a_function_without_noise_is_named(relation) -> None:
+    x = np.random.default_rng(0).normal(size=400)
+    assert "functional" in flags_of(x, relation(x))
+    noise = np.random.default_rng(1).normal(size=400)
+    assert flags_of(x, relation(x) + (noise if relation(x).ndim == 1 else noise[:, None])) == set()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(60, 1), (150, 20), (99, 2)])
+def test_few_rows_for_many_columns_are_named(rows: int, columns: int) -> None:
+    x = np.random.default_rng(0).normal(size=(rows, columns))
+    assert flags_of(x, np.random.default_rng(1).normal(size=rows)) == {"few_rows"}

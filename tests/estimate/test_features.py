@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mine_lightning.estimate.features import Features
+from mine_lightning.estimate.features import Features, quartiles
 from mine_lightning.estimate.folds import FoldView
 
 ROWS = 2000
@@ -56,3 +56,16 @@ def test_functions_are_left_out_where_they_are_many(columns: int, expected: dict
 
 def test_independent_sides_show_nothing() -> None:
     assert set(kinds(noise(4), noise(4, seed=1)).values()) == {0}
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 98])
+def test_quartiles_are_those_of_torch(rows: int) -> None:
+    values = torch.randn(rows, 3, generator=torch.Generator().manual_seed(0)).double()
+    expected = values.quantile(torch.tensor([0.25, 0.5, 0.75]).double(), dim=0)
+    torch.testing.assert_close(quartiles(values), expected)
+
+
+@pytest.mark.slow
+def test_quartiles_of_more_values_than_torch_takes() -> None:
+    values = torch.arange(2**24 + 5, dtype=torch.float64).flip(0).unsqueeze(1)
+    assert quartiles(values).flatten().tolist() == [2**22 + 1, 2**23 + 2, 3 * 2**22 + 3]

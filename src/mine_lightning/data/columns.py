@@ -65,7 +65,8 @@ def encode(name: str, label: str, column: pd.Series) -> Encoded:
             f"Expected column `{label}` of `{name}` to hold numbers or categories, "
             f"got {_found(kind, present)}."
         )
-    _check_text(name, label, column, 1 if kind == "string" else FEW_CATEGORIES + 1)
+    if not (kind == "categorical" and _are_codes(column)):
+        _check_text(name, label, column)
     return _one_hot(name, label, column.astype("category"))
 
 
@@ -112,11 +113,17 @@ def _vectors(name: str, label: str, column: pd.Series) -> Encoded:
     return Encoded(values, [f"{label}_{place}" for place in range(values.shape[1])])
 
 
-def _check_text(name: str, label: str, column: pd.Series, least: int) -> None:
+def _are_codes(column: pd.Series) -> bool:
+    """Say whether categories are few, or whole numbers that were made categories on purpose."""
+    names = [str(name).strip() for name in column.cat.categories]
+    return len(names) <= FEW_CATEGORIES or all(name.isdigit() for name in names)
+
+
+def _check_text(name: str, label: str, column: pd.Series) -> None:
     """Raise if a column of text is one of numbers: as categories they would mean nothing."""
     text = [value for value in column.dropna().unique() if isinstance(value, str)]
     numeric = looks_numeric(text)
-    if len(text) < least or sum(numeric) < max(1, len(text) / 2):
+    if sum(numeric) < max(1, len(text) / 2):
         return
     if all(numeric):
         found = f"numbers written as text such as {shorten(text[0])}: {how_to_read(text)}"

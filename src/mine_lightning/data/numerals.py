@@ -72,7 +72,11 @@ def how_to_read(text: Sequence[str]) -> str:
     options = _options({m["point"] for m in found}, {m["group"] for m in found})
     if options:
         advice.append(f"read them with {options}")
-    return f"{' and '.join(advice) or 'turn them into numbers, `astype(float)`'}."
+    if not advice:
+        advice = ["turn them into numbers, `astype(float)`"]
+        if all(value.strip().isdigit() for value in text):
+            advice[0] += ", or codes into categories, `astype('category')`"
+    return f"{' and '.join(advice)}."
 
 
 def _options(points: set[str | None], groups: set[str | None]) -> str:

@@ -63,6 +63,7 @@ def diagnose(evidence: Evidence) -> dict[str, str]:
     * ``clipped``: half of the rows score beyond the tilt, where the read-out is not corrected.
     * ``heavy_tails``: 1 % of the rows carry over half of the variance.
     * ``repeated_values``: a column with many values repeats one of them.
+    * ``treated_as_ordered``: a column of many whole numbers is read as a scale.
     * ``duplicated_rows``: 5 % of the rows or more repeat another one, and not because values do.
     * ``few_rows``: fewer than 100 rows, or than ten for each column.
     * ``functional``: one variable follows from the other up to rounding.
@@ -165,6 +166,16 @@ def _contains_zero(e: Evidence) -> str | None:
     return "The 95 % interval contains 0: no dependence was found by these critics."
 
 
+def _treated_as_ordered(e: Evidence) -> str | None:
+    if not e.sample.codes:
+        return None
+    return (
+        f"Whole numbers are read as a scale, in column {', '.join(e.sample.codes)}. If they are "
+        "codes of categories, make them such, `pandas.Categorical(codes)`, or put a letter before "
+        "each."
+    )
+
+
 def _few_rows(e: Evidence) -> str | None:
     rows = len(e.joint)
     if rows >= max(LEAST_ROWS, ROWS_A_COLUMN * e.sample.columns):
@@ -202,6 +213,7 @@ FLAGS = (
     _clipped,
     _heavy_tails,
     _repeated_values,
+    _treated_as_ordered,
     _duplicated_rows,
     _few_rows,
     _functional,

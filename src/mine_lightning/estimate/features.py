@@ -84,7 +84,7 @@ class Features:
         coordinates, values = self.standardize(transformed), rows.flatten(1)
         self.range = values.amin(0), values.amax(0)
         self.moments = Standardize().fit(values)
-        low, self.center, high = values.quantile(_QUARTILES.to(values), dim=0)
+        low, self.center, high = quartiles(values)
         spread = values.std(dim=0).clamp(min=1e-12)
         self.scale = torch.where(high > low, (high - low) / 1.349, spread)
         self.most = min(MOST_FUNCTIONS, len(rows) // LEAST_ROWS)
@@ -147,4 +147,21 @@ def _waves(u: Tensor) -> Tensor:
     return torch.cat([torch.cos(k * phase) for k in range(2, COSINES + 1)], dim=1)
 
 
-_QUARTILES = torch.tensor([0.25, 0.5, 0.75])
+def quartiles(values: Tensor) -> Tensor:
+    """Return the quartiles of each column; ``torch.quantile`` takes at most 2^24 values.
+
+    Args:
+        values: Shape ``(N, D)``.
+
+    Returns:
+        Shape ``(3, D)``.
+
+    Example:
+        >>> quartiles(torch.arange(5.0).unsqueeze(1)).flatten()
+        tensor([1., 2., 3.])
+    """
+    ordered = values.sort(dim=0).values
+    places = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64) * (len(values) - 1)
+    below, above = places.floor().long(), places.ceil().long()
+    share = (places - below).to(values).unsqueeze(1)
+    return torch.lerp(ordered[below], ordered[above], share)

@@ -7,12 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mine_lightning.data.checks import Pairs
+from mine_lightning.data.checks import LEAST_ROWS, MOST_LABELS, Pairs
 from mine_lightning.estimate.dependence import longest_run, serial_design_effect
 from mine_lightning.estimate.relations import is_functional
 
-__all__ = ["Sample", "duplicated_rows", "repeated_values"]
+__all__ = ["Sample", "duplicated_rows", "possible_codes", "repeated_values"]
 
+MOST_COLUMNS = 20  # of a side; pixels and counts of words are many, and no codes
 ATOM = 0.05  # share of rows from which on a value is one that data repeat by their nature
 
 
@@ -22,6 +23,7 @@ class Sample:
 
     Attributes:
         columns: Number of columns of both sides.
+        codes: Columns of whole numbers that might be the codes of categories.
         repeated: Columns with repeated values and the share of rows of the commonest one.
         duplicated: Share of rows that repeat an earlier one though their values are rare.
         functional: Whether one variable is a function of the other.
@@ -29,6 +31,7 @@ class Sample:
     """
 
     columns: int
+    codes: tuple[str, ...] = ()
     repeated: dict[str, float] = field(default_factory=dict)
     duplicated: float = 0.0
     functional: bool = False
@@ -46,6 +49,11 @@ class Sample:
         sides = {"x": (pairs.x, pairs.x_columns), "z": (pairs.z, pairs.z_columns)}
         return cls(
             columns=pairs.x[0].numel() + pairs.z[0].numel(),
+            codes=tuple(
+                f"{column} of {side}"
+                for side, (rows, columns) in sides.items()
+                for column in possible_codes(rows, columns)
+            ),
             repeated={
                 f"{column} of {side}": share
                 for side, (rows, columns) in sides.items()
@@ -118,3 +126,24 @@ def repeated_values(rows: Tensor, columns: list[str], most: int = 5) -> dict[str
         if len(found) == most:
             break
     return found
+
+
+def possible_codes(rows: Tensor, columns: list[str]) -> list[str]:
+    """Find columns of whole numbers, too many to be labels and too few to be a measure.
+
+    Args:
+        rows: Shape ``(N, ...)``.
+        columns: Name of each column.
+
+    Example:
+        >>> possible_codes(torch.arange(500).unsqueeze(1) % 100, ["town"])
+        ['town']
+    """
+    if rows.ndim > 2 or len(columns) > MOST_COLUMNS:
+        return []
+    most = len(rows) // LEAST_ROWS
+    return [
+        name
+        for name, column in zip(columns, rows.T, strict=True)
+        if bool((column == column.round()).all()) and MOST_LABELS < len(column.unique()) <= most
+    ]
