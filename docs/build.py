@@ -51,7 +51,7 @@ def broken_links(site: Path) -> list[str]:
 
 def main() -> int:
     start = time.perf_counter()
-    for generated in (HERE / "_build", HERE / "api" / "generated", HERE / "notebooks"):
+    for generated in (HERE / "_build", HERE / "api", HERE / "notebooks"):
         shutil.rmtree(generated, ignore_errors=True)
     status = sphinx(["-W", "--keep-going", "-q", "-b", "html", str(HERE), str(SITE)])
     broken = [] if status else broken_links(SITE.resolve())

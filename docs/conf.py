@@ -54,6 +54,7 @@ nb_merge_streams = True
 
 ROOMS = {
     "estimate": "One call, one number",
+    "selection": "Choosing columns",
     "monitor": "Watching a model",
     "training": "Training with Lightning",
     "metrics": "Metrics",
@@ -80,7 +81,7 @@ def public_names() -> dict[str, list[str]]:
     return rooms
 
 
-def write_reference(app: Any) -> None:
+def write_reference() -> None:
     """Write a page of the reference for each room, and lay the notebooks beside the pages."""
     folder = HERE / "api"
     folder.mkdir(exist_ok=True)
@@ -109,4 +110,4 @@ def class_signature(app: Any, what: str, name: str, found: Any, *rest: Any) -> A
 
 def setup(app: Any) -> None:
     app.connect("autodoc-process-signature", class_signature)
-    app.connect("builder-inited", write_reference, priority=100)  # before autosummary reads them
+    write_reference()  # before Sphinx looks for pages
