@@ -1,8 +1,19 @@
 """What several tests stand on."""
 
+from typing import Any
+
 import numpy as np
 
 from mine_lightning.estimate.results import MutualInformationEstimate
+
+QUIET: dict[str, Any] = {
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+NO_FILES: dict[str, Any] = {**QUIET, "enable_checkpointing": False}
+ON_CPU: dict[str, Any] = {**NO_FILES, "accelerator": "cpu"}
+TRAINING_ALONE: dict[str, Any] = {**NO_FILES, "limit_val_batches": 0}
 
 RNG = np.random.default_rng(0)
 RESULT = MutualInformationEstimate(

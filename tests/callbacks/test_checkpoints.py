@@ -31,16 +31,11 @@ from mine_lightning import (
 )
 from mine_lightning.cli import main
 from mine_lightning.data import GaussianPairs
+from shared import QUIET
 
 ROOT = Path(__file__).parents[2]
 KINDS = ["tensor", "table", "fixed draws", "fresh draws"]
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "deterministic": True,
-}
+OPTIONS = {**QUIET, "accelerator": "cpu", "deterministic": True}
 
 
 class EveryMoment(RestartCheckpoint):
@@ -85,7 +80,7 @@ def fit(
     """Train from the start or from a checkpoint; return all that can be known at the end."""
     model, data = build_model(stack), build_data(kind, folder)
     callbacks = [] if checkpoint else [EveryMoment()]
-    settings = {"max_epochs": 3, "default_root_dir": folder, **QUIET, **trainer}
+    settings = {"max_epochs": 3, "default_root_dir": folder, **OPTIONS, **trainer}
     runner = Trainer(
         callbacks=callbacks,
         plugins=[WholeCheckpointIO()],
@@ -183,7 +178,7 @@ def test_the_checkpoint_of_an_earlier_run_is_not_overwritten(tmp_path: Path) -> 
             plugins=[WholeCheckpointIO()],
             max_epochs=1 if checkpoint is None else 2,
             default_root_dir=tmp_path,
-            **QUIET,
+            **OPTIONS,
         )
         runner.fit(build_model(4), build_data("tensor", tmp_path), ckpt_path=checkpoint)
         return tmp_path / "checkpoints" / "last.ckpt"
@@ -269,7 +264,7 @@ def test_a_malicious_checkpoint_is_refused(kind: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         MutualInformationEstimator.load_from_checkpoint(path)
     model, data = build_model(1), build_data("tensor", tmp_path)
-    quiet = {"max_epochs": 1, "enable_checkpointing": False, **QUIET}
+    quiet = {"max_epochs": 1, "enable_checkpointing": False, **OPTIONS}
     runner = Trainer(plugins=[WholeCheckpointIO()], **quiet)
     with pytest.raises(ValueError, match=message):
         runner.fit(model, data, ckpt_path=path)
@@ -283,7 +278,7 @@ def test_a_checkpoint_cannot_name_what_to_run(tmp_path: Path) -> None:
     path, proof = tmp_path / "model.ckpt", tmp_path / "proof"
     model = build_model(1)
     model(next(iter(_batches())))
-    runner = Trainer(max_epochs=1, enable_checkpointing=False, **QUIET)
+    runner = Trainer(max_epochs=1, enable_checkpointing=False, **OPTIONS)
     runner.strategy.connect(model)
     runner.save_checkpoint(path, weights_only=True)
     command = {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", str(proof)]}}
@@ -401,7 +396,7 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_the_selected_model_is_written_whole_too(tmp_path: Path) -> None:
     checkpoint = ModelCheckpoint(dirpath=tmp_path, monitor="val/mi", mode="max", save_last=True)
-    runner = Trainer(callbacks=[checkpoint], plugins=[WholeCheckpointIO()], max_epochs=1, **QUIET)
+    runner = Trainer(callbacks=[checkpoint], plugins=[WholeCheckpointIO()], max_epochs=1, **OPTIONS)
     runner.fit(build_model(4), build_data("tensor", tmp_path))
     assert pd.Series(sorted(p.suffix for p in tmp_path.iterdir())).tolist() == [".ckpt", ".ckpt"]
     MutualInformationEstimator.load_from_checkpoint(checkpoint.best_model_path)

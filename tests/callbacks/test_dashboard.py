@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mine_lightning import GaussianDataModule, MutualInformationEstimator
 from mine_lightning.callbacks.dashboard import Dashboard, MonitorCharts
-from mine_lightning.demos import GAN, GaussianGrid
+from mine_lightning.demos import GaussianGrid, PlainGAN
 
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
 
@@ -145,7 +145,7 @@ def test_a_monitor_has_its_band_and_its_ceiling_beside_its_curve(tmp_path: Path)
     logger = TensorBoardLogger(tmp_path, name="")
     settings = {"max_epochs": 1, "log_every_n_steps": 1, "enable_checkpointing": False}
     trainer = Trainer(logger=logger, callbacks=[Watching()], accelerator="cpu", **settings, **QUIET)
-    trainer.fit(GAN(codes=5, hidden_features=(16,)), GaussianGrid(steps_per_epoch=3))
+    trainer.fit(PlainGAN(codes=5, hidden_features=(16,)), GaussianGrid(steps_per_epoch=3))
     main, ceiling = (
         EventAccumulator(str(Path(logger.log_dir) / run)).Reload() for run in ("", "ceiling")
     )

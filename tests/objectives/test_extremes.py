@@ -12,14 +12,8 @@ from mine_lightning import (
     TensorDataModule,
     estimate_mutual_information,
 )
+from shared import ON_CPU
 
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(1000, 1))
 Z = X + RNG.normal(size=(1000, 1))
@@ -46,7 +40,7 @@ def train(x, z, **transforms) -> float:
     seed_everything(0, verbose=False)
     data = TensorDataModule(x, z, batch_size=64, seed=0, **transforms)
     model = MutualInformationEstimator()
-    trainer = Trainer(**QUIET, max_epochs=3)
+    trainer = Trainer(**ON_CPU, max_epochs=3)
     trainer.fit(model, data)
     (result,) = trainer.test(model, data, verbose=False)
     return result["test/mi"]

@@ -17,15 +17,10 @@ from mine_lightning import (
 )
 from mine_lightning.cli import main
 from mine_lightning.support.config import public_path, renewed
+from shared import NO_FILES
 
 SAVED = Path(__file__).parent / "before_0_1_0"
 CONFIGS = json.loads((SAVED / "configs.json").read_text())
-QUIET: dict[str, Any] = {
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
 
 
 def found(path: str) -> Any:
@@ -107,7 +102,7 @@ def test_checkpoints_of_before_give_the_same_estimates(
     x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
     data = TensorDataModule(x, x[:, :1] + 1, batch_size=20, seed=0)
     model = kind.load_from_checkpoint(SAVED / file)
-    (results,) = Trainer(accelerator="cpu", **QUIET).test(model, data, verbose=False)
+    (results,) = Trainer(accelerator="cpu", **NO_FILES).test(model, data, verbose=False)
     assert {name: results[name] for name in expected} == pytest.approx(expected, abs=1e-3)
 
 

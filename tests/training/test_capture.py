@@ -20,14 +20,7 @@ from mine_lightning import (
 )
 from mine_lightning.training.capture import CAPTURED, CapturedStep
 from mine_lightning.training.compilation import AdamStep, choose_step
-
-QUIET = {
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-    "limit_val_batches": 0,
-}
+from shared import TRAINING_ALONE
 
 
 class Replays:
@@ -73,7 +66,7 @@ def train(graphs: Replays | None, make: Callable[[], Any], steps: int = 100) -> 
     """Train, and return the weights, buffers and the losses shown."""
     seed_everything(0, verbose=False)
     x, noise = torch.randn(2, 2000, 3, generator=torch.Generator().manual_seed(0))
-    model, trainer = make(), Trainer(max_steps=steps, callbacks=[Wrap(graphs)], **QUIET)
+    model, trainer = make(), Trainer(max_steps=steps, callbacks=[Wrap(graphs)], **TRAINING_ALONE)
     trainer.fit(model, TensorDataModule(x, 0.5 * x + noise, batch_size=40, seed=0))
     assert trainer.global_step == steps
     return [*model.state_dict().values(), trainer.callback_metrics["train/loss"]]
@@ -125,7 +118,7 @@ def test_each_stack_keeps_its_own_losses_and_scores() -> None:
     x = torch.randn(4 * CAPTURED * 10, 2, generator=torch.Generator().manual_seed(0))
     data = TensorDataModule(x, x + 0.1, batch_size=10, seed=0)
     model = MutualInformationEstimator(ConcatCritic((4,)), NWJ(), compile=False)
-    Trainer(max_steps=2 * CAPTURED, callbacks=[Watch()], **QUIET).fit(model, data)
+    Trainer(max_steps=2 * CAPTURED, callbacks=[Watch()], **TRAINING_ALONE).fit(model, data)
     losses = torch.stack([loss for stack in stacks for loss, *_ in stack])
     assert len(losses.unique()) == 2 * CAPTURED
 
@@ -151,7 +144,7 @@ def test_minibatches_of_another_shape_are_trained_as_usual() -> None:
             counts.append((len(taken[0][1][0]), graphs.replayed - before))
 
     x = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
-    options = {**QUIET, "callbacks": [Wrap(graphs), Odd()], "max_steps": 64}
+    options = {**TRAINING_ALONE, "callbacks": [Wrap(graphs), Odd()], "max_steps": 64}
     model = MutualInformationEstimator(ConcatCritic((4,)), NWJ(), compile=False)
     Trainer(**options).fit(model, TensorDataModule(x, x + 1, batch_size=40, seed=0))
     assert graphs.replayed > 0
@@ -173,7 +166,7 @@ def test_a_gpu_replays_what_it_would_have_done(name: str) -> None:
         seed_everything(0, verbose=False)
         x, noise = torch.randn(2, 2000, 3, generator=torch.Generator().manual_seed(0))
         model = MAKERS[name]()
-        options = {**QUIET, "accelerator": "gpu", "devices": 1}
+        options = {**TRAINING_ALONE, "accelerator": "gpu", "devices": 1}
         Trainer(max_steps=100, callbacks=[Force(captured)], **options).fit(
             model, TensorDataModule(x, 0.5 * x + noise, batch_size=40, seed=0)
         )

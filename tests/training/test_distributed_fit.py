@@ -27,19 +27,13 @@ from mine_lightning import (
     estimate_mutual_information,
 )
 from processes import run
+from shared import ON_CPU
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not distributed.is_gloo_available(), reason="needs gloo"),
 ]
 
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-}
 RUNS = {
     "mine": {"objective": MINE(0.3)},
     "mine-all-pairs": {"objective": MINE(0.3), "all_pairs": True},
@@ -93,7 +87,7 @@ def fit(options: dict, data, world: int = 1, **kwargs) -> tuple[MutualInformatio
     """Train and test; return the model and all that was logged."""
     seed_everything(0, verbose=False)
     strategy = "ddp" if world > 1 else "auto"
-    settings = {**QUIET, "max_epochs": 2, "num_sanity_val_steps": 0, **kwargs}
+    settings = {**ON_CPU, "max_epochs": 2, "num_sanity_val_steps": 0, **kwargs}
     trainer = Trainer(devices=world, strategy=strategy, **settings)
     model = MutualInformationEstimator(ConcatCritic((16,)), **copy.deepcopy(options))
     model(pairs())  # the weights, before Lightning resets the seed of several processes
@@ -153,7 +147,7 @@ def resume(rank: int, world: int, directory: Path) -> None:
     )
     fit(options, data(), world, max_steps=13, callbacks=[saver], enable_checkpointing=True)
     trainer = Trainer(
-        devices=world, strategy="ddp", **{**QUIET, "max_epochs": 2, "num_sanity_val_steps": 0}
+        devices=world, strategy="ddp", **{**ON_CPU, "max_epochs": 2, "num_sanity_val_steps": 0}
     )
     seed_everything(1, verbose=False)
     resumed = MutualInformationEstimator(ConcatCritic((16,)), **options)
@@ -196,7 +190,7 @@ def command(directory: Path, processes: int) -> list[dict]:
         },
         "model": {"class_path": "mine_lightning.MutualInformationEstimator"},
         "trainer": {
-            **QUIET,
+            **ON_CPU,
             "max_epochs": 8,
             "devices": processes,
             "strategy": "ddp" if processes > 1 else "auto",

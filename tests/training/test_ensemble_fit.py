@@ -23,13 +23,7 @@ from mine_lightning import (
     SeparableCritic,
 )
 from mine_lightning.objectives import LearnableBaseline
-
-QUIET = {
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-}
+from shared import NO_FILES
 
 
 class Plain(nn.Module):
@@ -48,7 +42,7 @@ def data(**kwargs) -> GaussianDataModule:
 
 
 def fit(model, *loaders, **kwargs) -> Trainer:
-    trainer = Trainer(**{**QUIET, "max_steps": 12, "limit_val_batches": 0, **kwargs})
+    trainer = Trainer(**{**NO_FILES, "max_steps": 12, "limit_val_batches": 0, **kwargs})
     trainer.fit(model, *(loaders or [data()]))
     return trainer
 
@@ -112,7 +106,7 @@ def test_estimates_are_those_of_the_members() -> None:
         single = MutualInformationEstimator(
             model.critic.member(member), model.objective.member(member)
         )
-        (alone,) = Trainer(**QUIET).test(single, module, verbose=False)
+        (alone,) = Trainer(**NO_FILES).test(single, module, verbose=False)
         estimates.append(alone["test/mi"])
         for name in ("", "_standard_error"):
             own = logged[f"test/mi_{member}{name}"]

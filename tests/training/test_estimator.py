@@ -28,8 +28,8 @@ from mine_lightning import (
     Partners,
     SeparableCritic,
 )
+from shared import QUIET
 
-QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 OBJECTIVES = [DonskerVaradhan(), MINE(), NWJ(), InfoNCE()]
 CRITICS = [ConcatCritic(), SeparableCritic(), BilinearCritic()]
 

@@ -25,6 +25,7 @@ from mine_lightning import (
     mutual_information,
 )
 from mine_lightning.metrics import EffectiveSampleSize, LogPartition
+from shared import QUIET
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no"),
@@ -33,7 +34,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*there is no last checkpoint available"),
 ]
 
-QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.9)
 
 

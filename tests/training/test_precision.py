@@ -18,8 +18,8 @@ from mine_lightning import (
     MutualInformationEstimator,
 )
 from objective_cases import every_case
+from shared import QUIET
 
-QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 TOLERANCE = {"64-true": 0.002, "bf16-mixed": 0.005, "bf16-true": 0.06}  # nats, of 0.51
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="16-mixed needs CUDA")
 

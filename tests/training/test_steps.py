@@ -19,14 +19,8 @@ from mine_lightning import (
 )
 from mine_lightning.training.compilation import AdamStep, CompiledStep, planned_steps
 from mine_lightning.training.steps import BareStep, HookedStep
+from shared import TRAINING_ALONE
 
-QUIET = {
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-    "limit_val_batches": 0,
-}
 compiles = pytest.mark.skipif(
     not hasattr(torch._dynamo.config, "trace_autograd_ops"),
     reason="this PyTorch cannot compile gradients inside a graph",
@@ -41,7 +35,7 @@ def pairs(rows: int = 1000) -> tuple[torch.Tensor, torch.Tensor]:
 def train(kind: type[HookedStep] | None, steps: int = 20, **kwargs) -> MutualInformationEstimator:
     """Train with the given kind of step, or with the one that the run chooses."""
     seed_everything(0, verbose=False)
-    trainer_kwargs = {**QUIET, **kwargs.pop("trainer", {})}
+    trainer_kwargs = {**TRAINING_ALONE, **kwargs.pop("trainer", {})}
     if "hidden" in kwargs:  # built here, after seeding
         kwargs["critic"] = ConcatCritic(kwargs.pop("hidden"))
     kwargs = {"objective": NWJ(), "compile": False, **kwargs}
@@ -156,7 +150,7 @@ def test_a_callback_that_listens_to_gradients_is_called_at_every_step() -> None:
             norms.append(pl_module.critic.first.weight.grad.norm().item())
 
     model = MutualInformationEstimator(objective=NWJ())
-    trainer = Trainer(max_steps=5, callbacks=[Norms()], **QUIET)
+    trainer = Trainer(max_steps=5, callbacks=[Norms()], **TRAINING_ALONE)
     trainer.fit(model, TensorDataModule(*pairs(), batch_size=64, seed=0))
     assert len(norms) == 5
     assert min(norms) > 0
@@ -183,14 +177,14 @@ def test_auto_compiles_by_the_planned_number_of_steps() -> None:
     data = TensorDataModule(*pairs(), batch_size=64, seed=0)  # 600 rows: 9 minibatches an epoch
     for bounds in ({"max_epochs": 7}, {"max_epochs": 7, "max_steps": 20}, {"max_steps": 70}):
         model = MutualInformationEstimator(objective=InfoNCE())
-        Trainer(callbacks=[Plan()], min_epochs=0, **bounds, **QUIET).fit(model, data)
+        Trainer(callbacks=[Plan()], min_epochs=0, **bounds, **TRAINING_ALONE).fit(model, data)
     assert seen == [63, 20, 70]
 
 
 @pytest.mark.parametrize("every", [1, 7, 10])
 def test_step_checkpoints_are_saved_at_their_steps(every: int, tmp_path) -> None:
     saved = ModelCheckpoint(tmp_path, every_n_train_steps=every, save_top_k=-1)
-    kwargs = {**QUIET, "enable_checkpointing": True}
+    kwargs = {**TRAINING_ALONE, "enable_checkpointing": True}
     model = MutualInformationEstimator(objective=NWJ())
     Trainer(max_steps=40, callbacks=[saved], **kwargs).fit(
         model, TensorDataModule(*pairs(), batch_size=64, seed=0)
@@ -203,14 +197,14 @@ def test_step_checkpoints_are_saved_at_their_steps(every: int, tmp_path) -> None
 
 def test_an_option_that_counts_batches_counts_minibatches() -> None:
     model = MutualInformationEstimator(objective=NWJ())
-    trainer = Trainer(max_epochs=2, **{**QUIET, "limit_train_batches": 3})
+    trainer = Trainer(max_epochs=2, **{**TRAINING_ALONE, "limit_train_batches": 3})
     trainer.fit(model, TensorDataModule(*pairs(), batch_size=64, seed=0))
     assert trainer.global_step == 6
 
 
 def test_the_curve_is_logged_at_its_steps(tmp_path) -> None:
     logger = CSVLogger(tmp_path)
-    Trainer(max_steps=40, log_every_n_steps=6, **{**QUIET, "logger": logger}).fit(
+    Trainer(max_steps=40, log_every_n_steps=6, **{**TRAINING_ALONE, "logger": logger}).fit(
         MutualInformationEstimator(), TensorDataModule(*pairs(), batch_size=64, seed=0)
     )
     frame = pd.read_csv(f"{logger.log_dir}/metrics.csv").dropna(subset="train/mi")
