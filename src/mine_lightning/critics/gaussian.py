@@ -4,7 +4,7 @@ Its scores depend on a few linear combinations of each side only, the canonical 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ class CanonicalPairs:
         )
 
 
-def canonical_pairs(x: Tensor, z: Tensor) -> CanonicalPairs:
+def canonical_pairs(x: Tensor, z: Tensor, weak: bool = False) -> CanonicalPairs:
     r"""Find the canonical correlations above the noise, shrunk to their population values.
 
     With :math:`g_x = D_x / N` and :math:`g_z = D_z / N`, the squared sample correlations of
@@ -46,15 +46,22 @@ def canonical_pairs(x: Tensor, z: Tensor) -> CanonicalPairs:
     .. math::
         \hat\rho^2 = \bigl(\rho^2 (1 - g_x) + g_x\bigr) \bigl(\rho^2 (1 - g_z) + g_z\bigr) / \rho^2
 
-    which is solved for :math:`\rho`.
+    which is solved for :math:`\rho`. Of the pairs within the noise none can be told alone, but all
+    of them together can: with ``weak`` they are kept, shrunk by the one factor
+
+    .. math:: \Bigl(1 - \frac{(D_x - r) (D_z - r)}{N \sum \hat\rho^2}\Bigr)_+
+
+    in which r counts the pairs beyond the noise and the sum is over the others.
 
     References:
         Hotelling 1936; Bao, Hu, Pan and Zhou, "Canonical Correlation Coefficients of
-        High-Dimensional Gaussian Vectors: Finite Rank Case", 2019.
+        High-Dimensional Gaussian Vectors: Finite Rank Case", 2019; James and Stein, "Estimation
+        with Quadratic Loss", 1961.
 
     Args:
         x: Rows with mean 0, shape ``(N, D_x)``, float64.
         z: Rows with mean 0, shape ``(N, D_z)``, float64.
+        weak: Whether to keep the pairs within the noise.
 
     Returns:
         The pairs, none where the dimensions are not below N together.
@@ -71,7 +78,20 @@ def canonical_pairs(x: Tensor, z: Tensor) -> CanonicalPairs:
     if x_share + z_share >= 1:
         return pairs[torch.zeros_like(sample, dtype=torch.bool)]
     edge = math.sqrt(x_share * (1 - z_share)) + math.sqrt(z_share * (1 - x_share))
-    return pairs[sample > edge + 2 / math.sqrt(len(x))]
+    told = sample > edge + 2 / math.sqrt(len(x))
+    if not weak:
+        return pairs[told]
+    shapes = x_white.shape[1], z_white.shape[1]
+    rest = _together(sample, told, shapes, len(x))
+    kept = replace(pairs, correlations=torch.where(told, pairs.correlations, rest))
+    return kept[kept.correlations > 0]
+
+
+def _together(sample: Tensor, told: Tensor, dims: tuple[int, int], rows: int) -> Tensor:
+    """Shrink the sample correlations within the noise by the one factor of James and Stein."""
+    noise = math.prod(dim - int(told.sum()) for dim in dims) / rows
+    energy = torch.where(told, 0, sample).square().sum().clamp(min=1e-300)
+    return sample * (1 - noise / energy).clamp(min=0)
 
 
 def whitening(covariance: Tensor) -> Tensor:
@@ -127,14 +147,20 @@ def all_pairs(x: Tensor, z: Tensor, correlations: Tensor) -> Tensor:
     """Compute :func:`gaussian_log_ratio` of N rows with M rows by one matrix product.
 
     Args:
-        x: Canonical variates, shape ``(N, R)``.
+        x: Canonical variates, shape ``(N, R)``, float64: near a correlation of 1 terms cancel.
         z: Canonical variates, shape ``(M, R)``.
         correlations: Shape ``(R,)``.
 
     Returns:
         Shape ``(N, M)``.
+
+    Example:
+        >>> x, z, correlations = torch.randn(3, 2), torch.randn(4, 2), torch.tensor([0.6, 0.1])
+        >>> each = gaussian_log_ratio(x.unsqueeze(1), z, correlations)
+        >>> torch.allclose(all_pairs(x, z, correlations), each, atol=1e-5)
+        True
     """
     rest = 1 - correlations**2
-    own = [-(rows**2 @ (correlations**2 / rest)) / 2 for rows in (x, z)]
-    crossed = (x * (correlations / rest)) @ z.T
-    return crossed + own[0].unsqueeze(1) + own[1] - rest.log().sum() / 2
+    halves = correlations**2 / (2 * rest)
+    rows, columns = x**2 @ halves + rest.log().sum() / 2, z**2 @ halves
+    return torch.addmm(-columns, x * (correlations / rest), z.T).sub_(rows.unsqueeze(1))

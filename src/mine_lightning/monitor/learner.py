@@ -1,4 +1,4 @@
-"""The learner: a critic that follows a stream of pairs and says how much they share."""
+"""The learner: follows a stream of pairs and says how much they share."""
 
 import copy
 import math
@@ -11,55 +11,72 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mine_lightning.critics.encoders import ConvEncoder, Encoder
-from mine_lightning.critics.networks import ConcatCritic, Critic
+from mine_lightning.critics.encoders import Encoder
+from mine_lightning.critics.networks import Critic
+from mine_lightning.monitor.closed_form import ClosedForm, Reading, evenly, follow
+from mine_lightning.monitor.gain import Gain
 from mine_lightning.monitor.isolation import isolated
-from mine_lightning.monitor.network import Batch, Network, Shape
-from mine_lightning.objectives import MINE, Objective
-from mine_lightning.objectives.base import check_objective
-from mine_lightning.objectives.pooling import Pooled
-from mine_lightning.support.arguments import check_integer, check_positive
+from mine_lightning.monitor.network import Network, default_critic
+from mine_lightning.monitor.window import Pairs, Side, Window
 from mine_lightning.support.distributed import Processes
-from mine_lightning.support.finite import any_bad, weights
 
-__all__ = ["Estimate", "MutualInformationLearner"]
+__all__ = ["Estimate", "MutualInformationLearner", "check_at_least"]
+
+FEWEST, WARM = 16, 1024  # rows of the first reading, and of one that is no longer the first
+REFIT = 8  # the closed form is fitted when one of so many rows is new: its time, a quarter of all
+NEAR = 0.9  # of what a reading can be: it may then be larger in truth
 
 
 class Estimate(NamedTuple):
-    """An estimate and its standard error, both in nats, shape ``()``."""
+    """What is known of the mutual information at the moment.
+
+    Attributes:
+        mi: The estimate in nats, shape ``()``.
+        standard_error: Of sampling, learning and lag together, in nats, shape ``()``.
+        ceiling: The largest estimate that so many pairs allow, in nats, shape ``()``.
+        warming_up: Whether there are few pairs yet, or the critic still learns more than the
+            estimate is uncertain by.
+        at_ceiling: Whether the mutual information may well be larger than the ceiling.
+    """
 
     mi: Tensor
     standard_error: Tensor
+    ceiling: Tensor
+    warming_up: bool
+    at_ceiling: bool
 
 
 class MutualInformationLearner:
     r"""Follow the mutual information of a stream of pairs whose distribution may change.
 
-    Each :meth:`update` first scores the new pairs with the critic as it is, so that the estimate
-    never rests on pairs that the critic has seen, and then trains the critic on them.
-    :meth:`compute` pools the scores of the latest ``window`` updates and applies the bound once.
+    The estimate has two parts, both lower bounds of InfoNCE's kind, which is at most the logarithm
+    of the number of pairs and cannot run away:
 
-    Inputs are brought to mean 0 and standard deviation 1 with running averages from before the
-    update. The learner takes no random number from any global stream and leaves autograd, autocast
-    and inference modes as they are. Several processes share one critic, one loss and one estimate,
-    those of a single process with the pairs of all of them; only replayed rows are each process's
-    own.
+    - what a closed form says about a window of the latest pairs: canonical correlations of values
+      or of normal scores, whichever says more, held out by halves
+      (:mod:`mine_lightning.monitor.closed_form`); nothing has to be trained for it;
+    - what a critic adds that is trained on what the closed form leaves over. Every batch is scored
+      before the critic trains on it, and the gain counts where it is two standard errors above 0.
+
+    The window ends where the mean log ratio jumps by more than four standard errors: older rows are
+    then no longer averaged in, and are forgotten where the closed form does better without them.
+
+    The learner takes no random number from any global stream and leaves autograd, autocast and
+    inference modes as they are. Several processes put their pairs together: all of them learn the
+    same of all pairs.
 
     Args:
-        critic: Statistics network ``critic(x, z) -> scores``; by default
-            :class:`~mine_lightning.ConcatCritic` on vectors, with a
-            :class:`~mine_lightning.critics.encoders.ConvEncoder` where rows are images. The learner
-            trains a copy.
-        objective: What to train on and to report; :class:`~mine_lightning.MINE` by default. The
-            learner trains a copy.
-        optimizer: Makes the optimizer from the parameters; Adam by
-            default, with a learning rate that keeps up with a host and stays calm at 3 nats.
+        critic: Statistics network ``critic(x, z) -> scores`` of which a copy is trained; by default
+            :class:`~mine_lightning.SeparableCritic`, with a
+            :class:`~mine_lightning.critics.encoders.ConvEncoder` where rows are images.
+        optimizer: Makes the critic's optimizer from its parameters; Adam by default, with a
+            learning rate of 0.003: of 0.001, 0.003 and 0.01, each is the best on one of products,
+            signs and warped normal pairs, and this one is never the worst.
         steps_per_batch: Optimizer steps for each update.
-        partners: Partners from the same batch for each row, as far as there are as many.
-        window: Updates whose scores the estimate pools.
-        replay: Rows of recent pairs kept to train on beside the new ones.
-        gradient_clip_val: Largest norm of the critic's gradient; None for no clipping.
-        seed: Seed of the critic's initialisation, the partners and the replayed rows.
+        rows: Pairs of each step, those of older batches among them, scored all against all; of a
+            larger batch as many rows are used.
+        window: Pairs that the estimate rests on. The ceiling is its logarithm.
+        seed: Seed of the critic's initialisation and of the choice of older batches.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -76,43 +93,40 @@ class MutualInformationLearner:
     def __init__(
         self,
         critic: nn.Module | None = None,
-        objective: Objective | None = None,
         optimizer: Callable[..., Optimizer] | None = None,
         steps_per_batch: int = 1,
-        partners: int = 8,
-        window: int = 100,
-        replay: int = 0,
-        gradient_clip_val: float | None = 1.0,
+        rows: int = 256,
+        window: int = 4096,
         seed: int = 0,
     ) -> None:
-        for name, value, least in (
-            ("steps_per_batch", steps_per_batch, 1),
-            ("partners", partners, 1),
-            ("window", window, 1),
-            ("replay", replay, 0),
-        ):
-            check_integer(name, value, least)
-        if gradient_clip_val is not None:
-            check_positive("gradient_clip_val", gradient_clip_val)
-        if objective is not None:
-            check_objective(objective)
-        self.critic, self.objective = critic, objective
+        check_at_least("steps_per_batch", steps_per_batch, 1)
+        check_at_least("rows", rows, 2)
+        check_at_least("window", window, 64)
+        self.critic = critic
         self.optimizer = (
-            partial(torch.optim.Adam, lr=5e-4, fused=True) if optimizer is None else optimizer
+            partial(torch.optim.Adam, lr=3e-3, fused=True) if optimizer is None else optimizer
         )
-        self.steps_per_batch, self.partners, self.window = steps_per_batch, partners, window
-        self.replay, self.gradient_clip_val, self.seed = replay, gradient_clip_val, seed
+        self.steps_per_batch, self.rows, self.window, self.seed = (
+            steps_per_batch,
+            rows,
+            window,
+            seed,
+        )
         self.reset()
 
     def reset(self) -> None:
         """Forget everything learned."""
+        self._sides: tuple[Side, Side] | None = None
         self._network: Network | None = None
+        self._form: ClosedForm | None = None
+        self._pairs, self._reading = Window(self.window), Reading()
+        self._normal = False
+        self._updates = self._since = 0
         self._saved: dict[str, Any] = {}
-        self._updates = 0
         self._warned = False
 
     def update(self, x: Tensor | None, z: Tensor | None) -> bool:
-        """Score new pairs, then train on them.
+        """Score new pairs, then learn from them.
 
         On several processes this is a collective call.
 
@@ -121,135 +135,165 @@ class MutualInformationLearner:
             z: Samples, shape ``(N, ...)``, or None likewise.
 
         Returns:
-            Whether there were pairs on any process to learn from. Less than two rows count as none.
-            Rows that are not finite, and those on which the scores or the training step are not,
-            change nothing and raise a warning, once.
+            Whether there were pairs on any process to learn from. Rows that are not finite change
+            nothing and raise a warning, once.
 
         Raises:
-            ValueError: If x and z have different numbers of rows, their shapes change, or the
-                critic does not return one score for each pair.
+            ValueError: If x and z have different numbers of rows, do not hold real numbers, at
+                least one a row, or change their shapes, or if the critic does not return one score
+                for each pair.
         """
-        processes = Processes()
         seed = (self.seed * 1_000_003 + self._updates * 1_009) % 2**63
         with isolated(seed):
-            x, z = self._usable(x, z)
-            rows = processes.rows(0 if x is None else len(x))
+            processes = Processes()
+            sides = self._usable(x, z)
+            rows = processes.rows(len(sides[0]) if sides else 0)
             if not any(rows):
                 return False
-            if self._network is None:
-                self._network = self._build(x, z, processes)
-            partners = min(self.partners, sum(rows) - 1)
-            batch = Batch(*self._network.cast(x, z), rows, partners)
+            x_rows, z_rows = self._gathered(sides, rows, processes)
+            self._learn(self._shown(x_rows, z_rows), torch.Generator().manual_seed(seed))
             self._updates += 1
-            return self._learn(self._network, batch, processes, torch.Generator().manual_seed(seed))
+            return True
 
     def compute(self) -> Estimate:
-        """Return the estimate from the latest ``window`` updates; nan before the first."""
-        if self._network is None and not self._saved:
-            return Estimate(torch.tensor(math.nan), torch.tensor(math.nan))
-        sums = self._saved["window"] if self._network is None else self._network.window.sums
-        pooled, objective = Pooled(*sums.unbind(1)).total(), self.objective or MINE()
-        with torch.no_grad():
-            estimate = objective.read(pooled)
-            objective.warn_near_ceiling(estimate, pooled)
-            return Estimate(estimate.float(), objective.standard_error(pooled).float())
+        """Return the estimate of the moment; nan before there are 16 pairs."""
+        closed, gain = self._reading, Gain.of(self._pairs.gains)
+        ceiling = closed.value + gain.headroom if gain.value > 0 else closed.ceiling
+        value, error = (
+            closed.value + gain.value,
+            math.hypot(closed.standard_error, gain.uncertainty),
+        )
+        return Estimate(
+            *map(torch.tensor, (value, error, ceiling)),
+            warming_up=len(self._pairs) < WARM or gain.lag > gain.standard_error,
+            at_ceiling=value > NEAR * ceiling or gain.value > NEAR * gain.headroom,
+        )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything learned, as primitives and tensors.
-
-        On several processes the replayed rows are those of the calling one.
-        """
-        if self._network is None:
-            return self._saved
-        return {"updates": self._updates, **self._network.state_dict()}
+        """Return everything learned, as primitives and tensors."""
+        if self._sides is None:
+            return {}
+        network = self._saved if self._network is None else self._network.state_dict()
+        return {
+            "updates": self._updates,
+            "since": self._since,
+            "shapes": [list(side.shape) for side in self._sides],
+            "integers": [side.integers for side in self._sides],
+            "reading": list(self._reading),
+            "normal": self._normal,
+            "pairs": self._pairs.state_dict(),
+            "network": network,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` returned; the next update builds on it."""
         self.reset()
-        self._saved = state
-        self._updates = state.get("updates", 0)
+        if not state:
+            return
+        self._updates, self._since = state["updates"], state["since"]
+        x, z = map(Side, map(tuple, state["shapes"]), state["integers"])
+        self._sides = x, z
+        self._reading, self._normal = Reading(*state["reading"]), state["normal"]
+        self._pairs.load_state_dict(state["pairs"])
+        self._saved = state["network"]
 
-    def _usable(self, x: Tensor | None, z: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """Return pairs without graph and in the critic's layout, or None."""
+    def _usable(self, x: Tensor | None, z: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        """Return pairs without graph, or None."""
         if x is None or z is None:
-            return None, None
-        if x.ndim == 0 or z.ndim == 0 or len(x) != len(z):
+            return None
+        x, z = checked(x, "x"), checked(z, "z")
+        if len(x) != len(z):
             raise ValueError(
                 "Expected x and z to have the same number of rows, "
                 f"got {tuple(x.shape)} and {tuple(z.shape)}."
             )
-        x, z = self._laid_out(x, "x"), self._laid_out(z, "z")
-        if len(x) < 2:
-            return None, None
         if not bool(x.isfinite().all() & z.isfinite().all()):
             self._warn("Left out pairs with values that are NaN or infinite.")
-            return None, None
+            return None
         return x, z
 
-    def _laid_out(self, rows: Tensor, which: str) -> Tensor:
-        """Return rows in float32 or wider: images as they are if there is an encoder, or flat."""
-        rows = rows.detach().to(torch.promote_types(rows.dtype, torch.float32))
-        rows = rows.clone() if rows.is_inference() else rows
-        if self.critic is None:
-            flat = rows.ndim != 4
-        else:
-            encoder = getattr(self.critic, f"{which}_encoder", None)
-            flat = isinstance(self.critic, Critic) and not isinstance(encoder, Encoder)
-        if rows.ndim == 1:
-            return rows.unsqueeze(1)
-        return rows.flatten(1) if flat else rows
+    def _gathered(
+        self, own: tuple[Tensor, Tensor] | None, rows: list[int], processes: Processes
+    ) -> tuple[Tensor, Tensor]:
+        """Return the rows of all processes, in float32 or wider."""
+        if self._sides is None:
+            layouts = [(tuple(s.shape[1:]), not s.is_floating_point()) for s in own or ()]
+            x_side, z_side = processes.first(layouts if own else None)
+            self._sides = Side(*x_side), Side(*z_side)
+        shapes = [side.shape for side in self._sides]
+        x, z = own or (torch.zeros(0, *shape, device=processes.device) for shape in shapes)
+        if [tuple(x.shape[1:]), tuple(z.shape[1:])] != shapes:
+            raise ValueError(
+                f"Expected rows of x and z with the shapes {shapes[0]} and {shapes[1]} of "
+                f"those before, got {tuple(x.shape[1:])} and {tuple(z.shape[1:])}."
+            )
+        x, z = (processes.gather(widened(side), rows) for side in (x, z))
+        kept = evenly(len(x), self.rows, x.device)
+        return x[kept], z[kept]
 
-    def _build(self, x: Tensor | None, z: Tensor | None, processes: Processes) -> Network:
-        """Build from the shapes of the checkpoint or else of the first pairs."""
-        own = None if x is None or z is None else (tuple(x.shape[1:]), tuple(z.shape[1:]))
-        shapes: tuple[Shape, Shape] = processes.first(own)
-        if self._saved:
-            saved = tuple(self._saved["x_shape"]), tuple(self._saved["z_shape"])
-            if shapes != saved:
-                raise ValueError(
-                    f"Expected rows of x and z with the shapes of the checkpoint, {saved[0]} and "
-                    f"{saved[1]}, got {shapes[0]} and {shapes[1]}."
-                )
+    def _shown(self, x: Tensor, z: Tensor) -> Pairs:
+        """Return rows as the critic is shown them and as columns for the closed form."""
+        assert self._sides is not None
+        layouts: list[Tensor] = []
+        for name, side, rows in zip("xz", self._sides, (x, z), strict=True):
+            encoder = getattr(self.critic, f"{name}_encoder", None)
+            if self.critic is None:
+                layouts.append(rows if len(side.shape) == 3 else side.vectors(rows))
+            elif isinstance(self.critic, Critic) and not isinstance(encoder, Encoder):
+                layouts.append(rows.reshape(len(rows), -1))
+            else:
+                layouts.append(rows if side.shape else rows.unsqueeze(1))
+        return Pairs(*layouts, self._sides[0].columns(x), self._sides[1].columns(z))
+
+    def _learn(self, fresh: Pairs, stream: torch.Generator) -> None:
+        """Score, train the critic, and fit the closed form where an eighth of the rows is new."""
+        if self._network is None:
+            self._network = self._build(fresh)
+        candidates = self._pairs.with_older(fresh, self.rows, stream)
+        gain = self._network.gain(fresh.x, candidates.z, self._closed(fresh.u, candidates.v))
+        self._network.observe(fresh.x, fresh.z)
+        for _ in range(self.steps_per_batch):
+            pairs = self._pairs.with_older(fresh, self.rows, stream)
+            if not self._network.train(pairs.x, pairs.z, self._closed(pairs.u, pairs.v)):
+                self._warn("Left out a training step of the monitor's critic that is not finite.")
+        self._pairs.push(fresh, gain)
+        self._since += len(fresh.u)
+        if REFIT * self._since >= len(self._pairs) >= FEWEST:
+            self._fit()
+
+    def _closed(self, u: Tensor, v: Tensor) -> Tensor:
+        """Return the closed form's scores of all pairs."""
+        return u.new_zeros(len(u), len(v)).float() if self._form is None else self._form(u, v)
+
+    def _fit(self) -> None:
+        """Read the closed form anew, and forget the rows that it no longer needs."""
+        self._pairs.trim()
+        followed = follow(*self._pairs.stacked())
+        self._pairs.forget(followed.forget)
+        if followed.jumped:
+            self._pairs.forget_gains()
+        self._reading, self._normal, self._since = followed.reading, followed.normal, 0
+        self._form = self._closed_form()
+
+    def _closed_form(self) -> ClosedForm | None:
+        """Fit on the pairs that there were at the last reading; None where they share nothing."""
+        if not self._reading.value > 0:
+            return None
+        known = len(self._pairs) - self._since
+        u, v = self._pairs.stacked()
+        return ClosedForm(u[:known], v[:known], self._normal)
+
+    def _build(self, pairs: Pairs) -> Network:
+        """Build from the shapes of the first pairs; continue from a checkpoint if there is one."""
         torch.default_generator.manual_seed(self.seed)
-        network = Network(
-            default_critic(*shapes) if self.critic is None else copy.deepcopy(self.critic),
-            MINE() if self.objective is None else copy.deepcopy(self.objective),
-            *shapes,
-            processes.device or (torch.device("cpu") if x is None else x.device),
-            self.optimizer,
-            self.window,
-        )
+        shapes = tuple(pairs.x.shape[1:]), tuple(pairs.z.shape[1:])
+        critic = default_critic(*shapes) if self.critic is None else copy.deepcopy(self.critic)
+        network = Network(critic, self.optimizer, *shapes, pairs.x.device)
         if self._saved:
             network.load_state_dict(self._saved)
-            self._saved = {}
-        processes.share(network.parts.state_dict().values())
+            self._pairs.to(pairs.u.device)
+            self._form = self._closed_form()
         return network
-
-    def _learn(
-        self, network: Network, fresh: Batch, processes: Processes, generator: torch.Generator
-    ) -> bool:
-        """Score, then train: without replay the first step shares its scores with the estimate."""
-        restore = network.snapshot()
-        if network.window.pushed == 0:
-            network.observe(fresh, processes)
-        scores = network.scores(fresh, processes, generator)
-        network.push(scores)
-        for step in range(self.steps_per_batch):
-            if step or self.replay:
-                batch = network.with_recent(fresh, processes, generator) if self.replay else fresh
-                scores = network.scores(batch, processes, generator)
-            network.train(scores, processes, self.gradient_clip_val)
-        network.observe(fresh, processes)
-        network.remember(fresh, self.replay)
-        numbers = [network.window.sums.clamp(min=0), *weights(network.optimizer)]  # -inf: no rows
-        if bad := any_bad(numbers, processes):
-            restore()
-            self._warn(
-                "Left out pairs on which the critic's scores or its training step are not finite: "
-                "the estimate is that of the pairs before. Scale x and z, or lower the learning "
-                "rate."
-            )
-        return not bad
 
     def _warn(self, message: str) -> None:
         """Warn, once."""
@@ -258,7 +302,33 @@ class MutualInformationLearner:
         self._warned = True
 
 
-def default_critic(x_shape: Shape, z_shape: Shape) -> Critic:
-    """Return a critic for rows of these shapes, convolutional for images ``(C, H, W)``."""
-    encoders = [ConvEncoder() if len(shape) == 3 else None for shape in (x_shape, z_shape)]
-    return ConcatCritic(x_encoder=encoders[0], z_encoder=encoders[1])
+def check_at_least(name: str, value: int, least: int) -> None:
+    """Raise unless an argument is an integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"Expected `{name}` to be an integer of at least {least}, got {value}.")
+
+
+def checked(rows: Tensor, name: str) -> Tensor:
+    """Return rows without graph.
+
+    Raises:
+        ValueError: If they are no dense real numbers, at least one a row.
+    """
+    if rows.layout != torch.strided or rows.is_complex():
+        raise ValueError(
+            f"Expected {name} to hold dense real numbers, got {rows.layout} of {rows.dtype}. Tap "
+            "another tensor, or give a function that returns its real and imaginary parts or "
+            "`to_dense()` of it."
+        )
+    if rows.ndim == 0 or math.prod(rows.shape[1:]) == 0:
+        raise ValueError(
+            f"Expected {name} to hold rows with at least one value each, shape (N, ...), got "
+            f"{tuple(rows.shape)}."
+        )
+    rows = rows.detach()
+    return rows.clone() if rows.is_inference() else rows
+
+
+def widened(rows: Tensor) -> Tensor:
+    """Return rows in float32 or wider."""
+    return rows.to(torch.promote_types(rows.dtype, torch.float32))

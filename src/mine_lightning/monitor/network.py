@@ -1,34 +1,35 @@
-"""The part of a learner that exists once the shapes are known."""
+"""The critic that learns what a closed form leaves over."""
 
 import copy
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mine_lightning.critics.networks import score_pairs
-from mine_lightning.data.samplers import Partners
-from mine_lightning.objectives import Objective
-from mine_lightning.objectives.pooling import Pooled, widest
+from mine_lightning.critics.encoders import ConvEncoder
+from mine_lightning.critics.networks import Critic, SeparableCritic, score_pairs
+from mine_lightning.monitor.window import Shape
+from mine_lightning.objectives.pooling import widest
 from mine_lightning.support.distributed import Processes
-from mine_lightning.support.finite import Snapshot
+from mine_lightning.support.finite import any_bad
 
-__all__ = ["Batch", "Network", "RunningStandardize", "Shape", "Window"]
+__all__ = ["Network", "RunningStandardize", "default_critic", "told_apart"]
 
-Shape = tuple[int, ...]
 FAR = 5.0  # standard deviations
 
 
-class Batch(NamedTuple):
-    """This process's rows, how many rows each process has, and the partners of each row."""
+def told_apart(scores: Tensor) -> Tensor:
+    r"""Return InfoNCE of each row among candidates, its own first ones: at most ln M.
 
-    x: Tensor
-    z: Tensor
-    rows: list[int]
-    partners: int
+    .. math:: T_{ii} - \ln \frac 1M \sum_j e^{T_{ij}}
+
+    Args:
+        scores: Shape ``(N, M)``; the candidate i belongs to the row i.
+    """
+    return scores.diagonal() - scores.logsumexp(1) + math.log(scores.shape[1])
 
 
 class RunningStandardize(nn.Module):
@@ -67,8 +68,8 @@ class RunningStandardize(nn.Module):
         return torch.where(size > FAR, far, scaled).float()
 
     @torch.no_grad()
-    def update(self, rows: Tensor, count: int, processes: Processes) -> None:
-        r"""Move the averages towards a batch with ``count`` rows on all processes.
+    def update(self, rows: Tensor) -> None:
+        r"""Move the averages towards a batch.
 
         Moments are taken around the mean so far, m, where they do not cancel:
 
@@ -79,12 +80,10 @@ class RunningStandardize(nn.Module):
         rows = rows.to(self.mean.dtype)
         center, known = self.mean, self.batches > 0
         if not known:
-            center = rows.sum(0) / count
-            processes.sum_([center])
+            center = rows.mean(0)
         limit = torch.where(known & (self.variance > 0), 2 * FAR * self.variance.sqrt(), math.inf)
         offsets = (rows - center).clamp(-limit, limit)
-        first, second = offsets.sum(0) / count, offsets.square().sum(0) / count
-        processes.sum_([first, second])
+        first, second = offsets.mean(0), offsets.square().mean(0)
         self.batches += 1
         weight = torch.clamp(1 / self.batches, min=self.rate).to(self.mean.dtype)
         variance = self.variance.lerp(second, weight) - (weight * first).square()
@@ -92,162 +91,91 @@ class RunningStandardize(nn.Module):
         self.mean.copy_(center + weight * first)
 
 
-class Window:
-    """The pooled sums of the latest batches."""
-
-    def __init__(self, length: int, device: torch.device) -> None:
-        self.sums = torch.stack(Pooled.nothing(device)).repeat(length, 1)
-        self.pushed = 0
-
-    def push(self, pooled: Pooled) -> None:
-        """Put the sums of a batch in the place of the oldest."""
-        self.sums[self.pushed % len(self.sums)] = torch.stack(pooled)
-        self.pushed += 1
-
-
 class Network:
-    """A critic, an objective and an optimizer with the sums and rows that they leave behind.
+    r"""A critic g trained beside a closed form :math:`T_0`, by InfoNCE of :math:`T_0 + g`.
+
+    Loss and gradients are bounded for any score.
 
     Args:
         critic: Critic to train.
-        objective: What to train on and to report.
+        optimizer: Makes the optimizer from the parameters.
         x_shape: Shape of a row of x.
         z_shape: Shape of a row of z.
-        device: Where all of it lives.
-        optimizer: Makes the optimizer from the parameters.
-        window: Batches whose scores are pooled.
+        device: Where the rows are.
     """
 
     def __init__(
         self,
         critic: nn.Module,
-        objective: Objective,
+        optimizer: Callable[..., Optimizer],
         x_shape: Shape,
         z_shape: Shape,
         device: torch.device,
-        optimizer: Callable[..., Optimizer],
-        window: int,
     ) -> None:
-        self.critic, self.objective = critic, objective
-        self.x_shape, self.z_shape, self.device = x_shape, z_shape, device
+        self.critic = critic
         self.x_scale, self.z_scale = (
             RunningStandardize(shape, dtype=widest(device)) for shape in (x_shape, z_shape)
         )
-        parts = [critic.float(), objective.float(), self.x_scale, self.z_scale]
-        self.parts = nn.ModuleList(parts).train()
-        score_pairs(critic, torch.zeros(2, 1, *x_shape), torch.zeros(2, 1, *z_shape))
+        self.parts = nn.ModuleList([critic.float(), self.x_scale, self.z_scale]).train()
+        empty = (torch.zeros(2, *shape, dtype=torch.float32) for shape in (x_shape, z_shape))
+        self._score(*empty)
         self.parts.to(device)
-        self.parameters = [p for p in self.parts.parameters() if p.requires_grad]
-        self.optimizer = optimizer(self.parameters)
-        self.window = Window(window, device)
-        self.recent = [torch.empty(0, *shape, device=device) for shape in (x_shape, z_shape)]
+        self.optimizer = optimizer([p for p in self.parts.parameters() if p.requires_grad])
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything as primitives and tensors."""
-        return {
-            "x_shape": list(self.x_shape),
-            "z_shape": list(self.z_shape),
-            "parts": dict(self.parts.state_dict()),
-            "optimizer": self.optimizer.state_dict(),
-            "window": self.window.sums.clone(),
-            "pushed": self.window.pushed,
-            "recent": list(self.recent),
-        }
+    def scores(self, x: Tensor, z: Tensor) -> Tensor:
+        """Score every x with every z, shape ``(N, M)``."""
+        return self._score(self.x_scale(x), self.z_scale(z))
+
+    def _score(self, x: Tensor, z: Tensor) -> Tensor:
+        if isinstance(self.critic, SeparableCritic):  # one matrix product
+            return self.critic.x_encoder(x) @ self.critic.z_encoder(z).T
+        return score_pairs(self.critic, x.unsqueeze(1), z.unsqueeze(0))
+
+    @torch.no_grad()
+    def gain(self, x: Tensor, z: Tensor, closed: Tensor) -> Tensor:
+        """Return the gain and the headroom of a batch, shape ``(2,)``.
+
+        The gain is what the critic adds to the mean InfoNCE of the closed form's scores, or to 0
+        where that is below; the headroom is what could be added at most.
+
+        Args:
+            x: Rows, shape ``(N, ...)``.
+            z: Candidates, of which the first N belong to the rows, shape ``(M, ...)``.
+            closed: Scores of the closed form, shape ``(N, M)``.
+        """
+        without = told_apart(closed).mean().clamp(min=0)
+        value = told_apart(closed + self.scores(x, z)).mean()
+        return torch.stack((value - without, math.log(closed.shape[1]) - without))
+
+    def observe(self, x: Tensor, z: Tensor) -> None:
+        """Let the scales of the inputs see a batch."""
+        self.x_scale.update(x)
+        self.z_scale.update(z)
+
+    def train(self, x: Tensor, z: Tensor, closed: Tensor) -> bool:
+        """Take one optimizer step on pairs; return False, without one, if it is not finite."""
+        loss = -told_apart(closed + self.scores(x, z)).mean()
+        self.optimizer.zero_grad()
+        if loss.requires_grad:
+            loss.backward()
+        gradients = [p.grad for p in self.parts.parameters() if p.grad is not None]
+        if any_bad([loss.detach(), *gradients], Processes()):
+            return False
+        self.optimizer.step()
+        return True
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` returned."""
         self.parts.load_state_dict(state["parts"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        sums = state["window"].to(self.window.sums)
-        length = min(len(sums), len(self.window.sums))
-        self.window.sums[:length] = sums[:length]
-        self.window.pushed = state["pushed"]
-        self.recent = [rows.to(self.device, copy=True) for rows in state["recent"]]
 
-    def cast(self, x: Tensor | None, z: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the rows, or no rows where there are none.
+    def state_dict(self) -> dict[str, Any]:
+        """Return weights, scales and the optimizer's state."""
+        return {"parts": dict(self.parts.state_dict()), "optimizer": self.optimizer.state_dict()}
 
-        Raises:
-            ValueError: If the shape of a row is not that of the rows so far.
-        """
-        if x is None or z is None:
-            return self.recent[0][:0], self.recent[1][:0]
-        shapes = tuple(x.shape[1:]), tuple(z.shape[1:])
-        if shapes != (self.x_shape, self.z_shape):
-            raise ValueError(
-                f"Expected rows of x and z with the shapes {self.x_shape} and {self.z_shape} of "
-                f"those before, got {shapes[0]} and {shapes[1]}."
-            )
-        return x, z
 
-    def scores(self, batch: Batch, processes: Processes, generator: torch.Generator) -> Tensor:
-        """Score every row's own pair and its partners, ``(N, 1 + K)`` over all processes.
-
-        Partners come from the rows of all processes.
-        """
-        x, z = self.x_scale(batch.x), self.z_scale(batch.z)
-        everyone = processes.gather(z, batch.rows)
-        rows = torch.arange(len(everyone))
-        mine = rows.split(batch.rows)[processes.rank]
-        apart = Partners(batch.partners).partners(rows, len(rows), generator)[mine]
-        if len(x) == 0:
-            own = x.new_zeros(0, 1 + batch.partners)
-        else:
-            candidates = torch.cat((z.unsqueeze(1), everyone[apart]), dim=1)
-            own = score_pairs(self.critic, x.unsqueeze(1), candidates)
-        return processes.gather(own, batch.rows)
-
-    def snapshot(self) -> Callable[[], None]:
-        """Return a function that puts everything back as it is now."""
-        tensors = [*self.parts.buffers(), self.window.sums]
-        kept, pushed, recent = Snapshot(tensors, self.optimizer), self.window.pushed, self.recent
-
-        def restore() -> None:
-            kept.restore()
-            self.window.pushed, self.recent = pushed, recent
-
-        return restore
-
-    def push(self, scores: Tensor) -> None:
-        """Add the scores of a batch to the window."""
-        scores = scores.detach()
-        self.window.push(self.objective.pool(scores[:, 0], scores[:, 1:]))
-
-    def train(self, scores: Tensor, processes: Processes, gradient_clip_val: float | None) -> None:
-        """Take one optimizer step: the loss of all scores, the gradients of all processes."""
-        loss = self.objective.loss(scores[:, 0], scores[:, 1:])
-        self.optimizer.zero_grad(set_to_none=False)
-        if loss.requires_grad:
-            loss.backward()
-        if processes.count > 1:
-            self._average_gradients(processes)
-        if gradient_clip_val is not None:
-            nn.utils.clip_grad_norm_(self.parameters, gradient_clip_val)
-        self.optimizer.step()
-
-    def _average_gradients(self, processes: Processes) -> None:
-        """Average the gradients over the processes, as DistributedDataParallel does."""
-        for parameter in self.parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        processes.mean_([p.grad for p in self.parameters if p.grad is not None])
-
-    def observe(self, batch: Batch, processes: Processes) -> None:
-        """Let the running averages see a batch."""
-        for scale, rows in ((self.x_scale, batch.x), (self.z_scale, batch.z)):
-            scale.update(rows, sum(batch.rows), processes)
-
-    def remember(self, batch: Batch, capacity: int) -> None:
-        """Keep the latest ``capacity`` rows."""
-        if capacity:
-            pairs = zip(self.recent, batch[:2], strict=True)
-            self.recent = [torch.cat(pair)[-capacity:] for pair in pairs]
-
-    def with_recent(self, batch: Batch, processes: Processes, generator: torch.Generator) -> Batch:
-        """Return a batch with as many recent rows beside its own, as far as there are as many."""
-        extra = min(len(self.recent[0]), len(batch.x))
-        index = torch.randperm(len(self.recent[0]), generator=generator)[:extra].to(self.device)
-        x, z = (
-            torch.cat((rows, old[index])) for rows, old in zip(batch[:2], self.recent, strict=True)
-        )
-        return Batch(x, z, processes.rows(len(x)), batch.partners)
+def default_critic(x_shape: Shape, z_shape: Shape) -> Critic:
+    """Return a critic for rows of these shapes, convolutional for images ``(C, H, W)``."""
+    encoders = (ConvEncoder() if len(shape) == 3 else None for shape in (x_shape, z_shape))
+    x_encoder, z_encoder = encoders
+    return SeparableCritic(x_encoder=x_encoder, z_encoder=z_encoder)
