@@ -27,7 +27,7 @@ class Two(nn.Module):
     ],
 )
 def test_taps_name_a_port_a_module_and_items(text, port, module, items):
-    assert parse_tap("x", text) == (port, module, items, text)
+    assert parse_tap("x", text) == (port, module, items, text, None)
 
 
 @pytest.mark.parametrize(

@@ -1,151 +1,182 @@
-"""The callback: attaches a learner to the training steps of any LightningModule."""
+"""The callback: attaches learners to the training steps of any LightningModule."""
 
+import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from mine_lightning.monitor.isolation import evaluating, isolated
 from mine_lightning.monitor.learner import Estimate, MutualInformationLearner
 from mine_lightning.monitor.taps import (
-    Calls,
+    Call,
     Recorder,
     Tap,
     TapFunction,
+    check_calls,
     check_eager,
     find_submodule,
     parse_tap,
 )
-from mine_lightning.objectives import Objective
 from mine_lightning.support.arguments import check_integer
+from mine_lightning.support.upstream import logged_by_others, logs_now
 
 __all__ = ["MutualInformationMonitor"]
+
+HOOK = "on_train_batch_end"  # in which the monitor logs
 
 
 class MutualInformationMonitor(Callback):
     """Follow the mutual information of two tensors of any LightningModule's training steps.
 
-    The callback trains a critic of its own beside the host and logs ``<name>``, the estimate in
-    nats, and ``<name>_standard_error``. Every pair is scored before the critic trains on it; the
-    scores of the latest ``window`` captured steps are pooled. Nothing else about the run changes:
-    the host's parameters, gradients, buffers, optimizers, random streams, checkpointed weights and
-    logged values are the same to the bit.
+    The callback learns beside the host and logs ``<name>``, the estimate in nats,
+    ``<name>_standard_error``, ``<name>_ceiling``, which the estimate cannot pass, and
+    ``<name>_warming_up``, which is 1 as long as there are few pairs or the critic still learns;
+    :class:`~mine_lightning.monitor.MutualInformationLearner` says how. Nothing else about the run
+    changes: the host's parameters, gradients, buffers, optimizers, random streams, checkpointed
+    weights and logged values are the same to the bit.
 
     ``x`` and ``z`` say where the tensors come from:
 
     - ``"generator:output"``, ``"generator:input"``: what a submodule, by its dotted name, returns
       or is given. Items lead into nested values and name arguments: ``"model:output[3]"``,
       ``"model:output[1][z]"``, ``"net:input[1]"``, ``"net:input[speaker]"``. The submodule has to
-      be called, ``self.generator(z)``; another method of it leaves no trace.
+      be called, ``self.generator(z)``; another method of it leaves no trace. Of several calls in a
+      step ``@`` says which count: ``"head:output@0"`` and ``"head:output@1"`` are the first and the
+      second view in contrastive learning.
     - ``"batch"``, ``"batch[0]"``, ``"batch[image]"``: a field of the batch, as it was before the
       step.
     - ``"outputs[z]"``: a key of what ``training_step`` returns.
     - a function ``(trainer, pl_module, outputs, batch) -> Tensor``, called after the step without
       gradients, with the host in evaluation mode and random streams of its own.
 
+    :func:`~mine_lightning.monitor.list_taps` shows all that a model has. Steps without one of the
+    tensors are left out.
+
     Args:
         x: Where x comes from.
         z: Where z comes from.
         name: Name of the curve; has to differ between monitors of one Trainer.
-        critic: Critic ``critic(x, z) -> scores`` of which a copy is trained; by default
-            :class:`~mine_lightning.ConcatCritic` on vectors, with a convolutional encoder where
-            rows are images. Let x be the image: it is encoded once, z once for each partner.
-        objective: What to train on and to report; :class:`~mine_lightning.MINE` by default.
-        optimizer: Makes the critic's optimizer from its parameters; Adam by default.
-        calls: Which calls of a submodule in one step count: the first, the last, or all of them,
-            one below the other.
+        pairs: In place of x and z, several pairs by name, ``{"code-image": (x, z)}``; their curves
+            are ``<name>/code-image`` and so on.
+        learner: What learns from the pairs, a copy of it from each; by default
+            :class:`~mine_lightning.monitor.MutualInformationLearner`.
+        calls: Which calls of a submodule in one step count where a tap does not say: the first, the
+            last, all of them, one below the other, or the one of that number, from 0 on.
         every_n_steps: Rest until the n-th training batch after a captured one, then listen until
             there is a pair: hosts that alternate between networks are followed too.
-        steps_per_batch: Optimizer steps of the critic for each captured batch.
-        partners: Partners from the same batch for each row.
-        window: Captured steps whose scores the estimate pools.
-        replay: Rows of recent pairs kept to train on beside the new ones.
-        gradient_clip_val: Largest norm of the critic's gradient; None for no clipping.
         patience: Captured steps without a pair after which to warn, once.
-        seed: Seed of everything random in the monitor.
 
     Raises:
-        ValueError: If an argument is out of range or a tap has none of the forms above; at the
-            start of training, if there is no such submodule or it runs inside a compiled graph;
-            during a step, if a tap leads to no tensor or x and z differ in rows.
+        ValueError: If an argument is out of range, there are neither x and z nor pairs, or a tap
+            has none of the forms above; at the start of training, if there is no such submodule, it
+            runs inside a compiled graph, or another monitor has a curve of that name; during a
+            step, if a tap leads to no tensor, x and z differ in rows, or the host logs a curve of
+            that name itself.
 
     Example:
         >>> monitor = MutualInformationMonitor(x="generator:output", z="generator:input")
-        >>> monitor.state_key
-        "MutualInformationMonitor{'name': 'mi'}"
+        >>> monitor.curves
+        ['mi']
+        >>> MutualInformationMonitor(pairs={"a": ("net:input", "net:output")}).curves
+        ['mi/a']
     """
 
     def __init__(
         self,
-        x: str | TapFunction,
-        z: str | TapFunction,
+        x: str | TapFunction | None = None,
+        z: str | TapFunction | None = None,
         name: str = "mi",
-        critic: nn.Module | None = None,
-        objective: Objective | None = None,
-        optimizer: Callable[..., Optimizer] | None = None,
-        calls: Calls = "first",
+        pairs: Mapping[str, Sequence[str | TapFunction]] | None = None,
+        learner: MutualInformationLearner | None = None,
+        calls: Call = "first",
         every_n_steps: int = 4,
-        steps_per_batch: int = 1,
-        partners: int = 8,
-        window: int = 100,
-        replay: int = 0,
-        gradient_clip_val: float | None = 1.0,
         patience: int = 100,
-        seed: int = 0,
     ) -> None:
         check_integer("every_n_steps", every_n_steps)
         check_integer("patience", patience)
-        if calls not in ("first", "last", "all"):
-            raise ValueError(f"Expected `calls` to be 'first', 'last' or 'all', got {calls!r}.")
+        check_calls(calls)
         self.name, self.calls = name, calls
         self.every_n_steps, self.patience = every_n_steps, patience
-        self.taps = {
-            "x": x if callable(x) else parse_tap("x", x),
-            "z": z if callable(z) else parse_tap("z", z),
+        self.taps: dict[str, Tap | TapFunction] = {}
+        self.pairs = {
+            curve: (self._tap("x", taps[0]), self._tap("z", taps[1]))
+            for curve, taps in _named(name, x, z, pairs).items()
         }
-        self.learner = MutualInformationLearner(
-            critic, objective, optimizer, steps_per_batch, partners, window, replay,
-            gradient_clip_val, seed,
-        )  # fmt: skip
-        self._state_key = self._generate_state_key(name=name)
+        template = MutualInformationLearner() if learner is None else learner
+        self.learners = {curve: copy.deepcopy(template) for curve in self.pairs}
+        self._state_key = self._generate_state_key(name=name, pairs=self.pairs)
         self._recorders: dict[str, Recorder] = {}
         self._handles: list[RemovableHandle] = []
-        self._batches = self._wait = self._empty = 0
+        self._empty = dict.fromkeys(self.pairs, 0)
+        self._batches = self._wait = 0
         self._resumed = False
+        self._at_ceiling: set[str] = set()
+
+    def _tap(self, argument: str, tap: str | TapFunction) -> str:
+        """Keep a tap, and return what it is called: two curves share what is the same."""
+        if callable(tap):
+            name = f"{getattr(tap, '__qualname__', 'function')} {len(self.taps)}"
+            self.taps[name] = tap
+            return name
+        self.taps[tap] = parse_tap(argument, tap)
+        return tap
 
     @property
     def state_key(self) -> str:
         return self._state_key
 
-    def estimate(self) -> Estimate:
-        """Return the current estimate and its standard error in nats; nan before the first."""
-        return self.learner.compute()
+    @property
+    def curves(self) -> list[str]:
+        """The names of the curves."""
+        return list(self.pairs)
+
+    def estimate(self, curve: str | None = None) -> Estimate:
+        """Return the current estimate; nan before the first.
+
+        Args:
+            curve: Its name; by default the first.
+        """
+        return self.learners[self.curves[0] if curve is None else curve].compute()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"batches": self._batches, "wait": self._wait, "learner": self.learner.state_dict()}
+        learners = {curve: learner.state_dict() for curve, learner in self.learners.items()}
+        return {"batches": self._batches, "wait": self._wait, "learners": learners}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._batches, self._wait = state_dict["batches"], state_dict["wait"]
-        self.learner.load_state_dict(state_dict["learner"])
+        for curve, learner in self.learners.items():
+            learner.load_state_dict(state_dict["learners"][curve])
         self._resumed = True
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Raise if another monitor has a curve of the same name."""
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        monitors = [other for other in callbacks if isinstance(other, MutualInformationMonitor)]
+        curves = [curve for monitor in monitors for curve in monitor.curves]
+        if twice := {curve for curve in curves if curves.count(curve) > 1}:
+            raise ValueError(
+                f"Expected every monitor to have a `name` of its own, got {min(twice)!r} twice. "
+                "Give one of them another, such as `name='mi/data'`."
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attach; begin anew unless the run itself continues."""
         if trainer.global_step == 0 and not self._resumed:
-            self.learner.reset()
+            for learner in self.learners.values():
+                learner.reset()
             self._batches = self._wait = 0
-        self._resumed, self._empty = False, 0
+        self._resumed, self._empty = False, dict.fromkeys(self.pairs, 0)
         self._detach()
-        for which, tap in self.taps.items():
+        for text, tap in self.taps.items():
             if isinstance(tap, Tap) and tap.module:
                 module = find_submodule(pl_module, tap)
                 check_eager(pl_module, tap)
-                self._recorders[which] = recorder = Recorder(tap, self.calls)
+                self._recorders[text] = recorder = Recorder(tap, self.calls)
                 self._handles.append(recorder.attach(module))
 
     def on_train_batch_start(
@@ -160,9 +191,9 @@ class MutualInformationMonitor(Callback):
             return
         for recorder in self._recorders.values():
             recorder.start()
-        for which, tap in self.taps.items():
+        for text, tap in self.taps.items():
             if isinstance(tap, Tap) and tap.port == "batch":
-                self._captured[which] = tap.pick(batch)
+                self._captured[text] = tap.pick(batch)
 
     def on_train_batch_end(
         self,
@@ -172,20 +203,17 @@ class MutualInformationMonitor(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Hand what was captured to the learner and log the estimate where Lightning logs."""
+        """Hand what was captured to the learners and log the estimates where Lightning logs."""
         if self._active:
-            for which, recorder in self._recorders.items():
-                self._captured[which] = recorder.stop()
-            for which, tap in self.taps.items():
-                if which not in self._captured:
-                    self._captured[which] = self._after_step(
-                        tap, trainer, pl_module, outputs, batch
-                    )
-            self._learn()
-        if self._logs(trainer):
-            mi, standard_error = self.learner.compute()
-            values = {self.name: mi, f"{self.name}_standard_error": standard_error}
-            pl_module.log_dict(values, batch_size=1)
+            for text, recorder in self._recorders.items():
+                self._captured[text] = recorder.stop()
+            for text, tap in self.taps.items():
+                if text not in self._captured:
+                    self._captured[text] = self._after_step(tap, trainer, pl_module, outputs, batch)
+            learned = [self._learn(curve) for curve in self.pairs]
+            self._wait = self.every_n_steps - 1 if any(learned) else 0
+        if not trainer.barebones and (logs_now(trainer) or trainer.is_last_batch):
+            self._log(trainer, pl_module)
 
     def _after_step(
         self,
@@ -194,36 +222,61 @@ class MutualInformationMonitor(Callback):
         pl_module: LightningModule,
         outputs: Any,
         batch: Any,
-    ) -> Tensor:
+    ) -> Tensor | None:
         if isinstance(tap, Tap):
-            return tap.pick(outputs)
+            return None if tap.lacking(outputs) else tap.pick(outputs)
         with isolated(self._batches), torch.no_grad(), evaluating(pl_module):
             value = tap(trainer, pl_module, outputs, batch)
         return Tap("outputs", text=getattr(tap, "__name__", "function")).pick(value)
 
-    def _learn(self) -> None:
-        missing = [which for which, value in self._captured.items() if value is None]
-        self._empty = self._empty + 1 if missing else 0
-        if self._empty == self.patience:
-            names = " and ".join(f"'{self._recorders[which].tap.text}'" for which in missing)  # type: ignore[union-attr]
+    def _learn(self, curve: str) -> bool:
+        """Hand a pair to its learner; return whether there was one on any process."""
+        x, z = (self._captured[text] for text in self.pairs[curve])
+        self._empty[curve] = self._empty[curve] + 1 if x is None or z is None else 0
+        if self._empty[curve] == self.patience:
+            missing = [text for text in self.pairs[curve] if self._captured[text] is None]
             warnings.warn(
-                f"Monitor {self.name!r} saw no call of {names} in {self.patience} training steps. "
-                "A submodule's own methods leave no trace, only calling it does. Tap another "
-                "submodule, or give a function (trainer, pl_module, outputs, batch) -> Tensor.",
+                f"Monitor {curve!r} saw nothing of {' and '.join(map(repr, missing))} in "
+                f"{self.patience} training steps. A submodule's own methods leave no trace, only "
+                "calling it does. Tap another one, see `list_taps`, or give a function "
+                "(trainer, pl_module, outputs, batch) -> Tensor.",
                 stacklevel=2,
             )
-        if self.learner.update(self._captured["x"], self._captured["z"]):
-            self._wait = self.every_n_steps - 1
+        return self.learners[curve].update(x, z)
 
-    @staticmethod
-    def _logs(trainer: Trainer) -> bool:
-        """Return whether Lightning writes what is logged in this step."""
-        if trainer.barebones:
-            return False
-        return (
-            bool(getattr(trainer, "fast_dev_run", 0))
-            or trainer._logger_connector.should_update_logs
-        )
+    def _log(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log all curves.
+
+        Raises:
+            ValueError: If the host logs one of the keys.
+        """
+        estimates = {curve: learner.compute() for curve, learner in self.learners.items()}
+        values = {
+            key: value
+            for curve, estimate in estimates.items()
+            for key, value in _logged(curve, estimate).items()
+        }
+        if taken := values.keys() & logged_by_others(trainer, HOOK):
+            raise ValueError(
+                f"Expected `name` to give keys that {type(pl_module).__name__} does not log itself,"
+                f" got {min(taken)!r}. Give the monitor another, such as `name='monitor/mi'`."
+            )
+        pl_module.log_dict(values, prog_bar=len(self.pairs) == 1, batch_size=1)
+        for curve, estimate in estimates.items():
+            if estimate.at_ceiling and not estimate.warming_up:
+                self._warn_of_ceiling(curve, estimate)
+
+    def _warn_of_ceiling(self, curve: str, estimate: Estimate) -> None:
+        """Say once that the curve is flat for want of pairs."""
+        if curve not in self._at_ceiling:
+            warnings.warn(
+                f"Monitor {curve!r} reads {estimate.mi:.1f} nats, near the ceiling of "
+                f"{estimate.ceiling:.1f} that its pairs allow: the mutual information may be "
+                "larger, or infinite if one tensor is a function of the other without noise. "
+                "`learner=MutualInformationLearner(window=..., rows=...)` raises the ceiling.",
+                stacklevel=2,
+            )
+        self._at_ceiling.add(curve)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._detach()
@@ -240,3 +293,33 @@ class MutualInformationMonitor(Callback):
         for handle in self._handles:
             handle.remove()
         self._handles, self._recorders = [], {}
+
+
+def _named(
+    name: str,
+    x: str | TapFunction | None,
+    z: str | TapFunction | None,
+    pairs: Mapping[str, Sequence[str | TapFunction]] | None,
+) -> dict[str, Sequence[str | TapFunction]]:
+    """Return the taps of every curve.
+
+    Raises:
+        ValueError: If there are neither x and z nor pairs, or both, or a pair is none.
+    """
+    if x is not None and z is not None and pairs is None:
+        return {name: (x, z)}
+    if x is not None or z is not None or not pairs:
+        raise ValueError("Expected either `x` and `z`, or `pairs` with at least one pair.")
+    for key, taps in pairs.items():
+        if isinstance(taps, str) or len(taps) != 2:
+            raise ValueError(f"Expected `pairs[{key!r}]` to be two taps, got {taps!r}.")
+    return {f"{name}/{key}": taps for key, taps in pairs.items()}
+
+
+def _logged(curve: str, estimate: Estimate) -> dict[str, Tensor | float]:
+    return {
+        curve: estimate.mi,
+        f"{curve}_standard_error": estimate.standard_error,
+        f"{curve}_ceiling": estimate.ceiling,
+        f"{curve}_warming_up": float(estimate.warming_up),
+    }

@@ -1,15 +1,16 @@
-"""Changes of a series in time: where its mean jumped, and how far its end is from its middle."""
+"""Changes of a series in time: where its mean jumped, and where it is heading."""
 
 import math
 
 import torch
 from torch import Tensor
 
-__all__ = ["change_point", "jump", "lag", "parts"]
+__all__ = ["change_point", "jump", "parts", "trend"]
 
 PARTS = 64  # of a window
 LEAST = 4  # parts that a mean takes
-CERTAIN = 4.0  # standard errors: of a thousand constant normal series of 64 parts, 1 has a change
+CERTAIN = 4.0  # standard errors: one of 500 constant normal series of 64 parts has such a jump
+SHOWN = 2.0  # standard errors: half of such a difference is part of the error
 
 
 def parts(values: Tensor, least: int = 8) -> Tensor:
@@ -45,16 +46,17 @@ def change_point(series: Tensor) -> int:
     return int(first[sizes.argmax()]) if sizes.max() > CERTAIN else 0
 
 
-def lag(series: Tensor) -> float:
-    """Return how far the end is from the mean, in absolute value, as far as a trend shows.
+def trend(series: Tensor) -> float:
+    """Return how far the end of a series lies above its mean.
 
-    It is half the difference of the later and the earlier half, less what noise makes of it.
+    That of a straight line does by as much as the mean of its later half lies above that of the
+    earlier one. A difference of less than two standard errors is none.
     """
     middle = len(series) // 2
-    if middle < 2:
+    if middle < LEAST:
         return 0.0
-    difference = float(series[middle:].mean() - series[:middle].mean())
-    return math.sqrt(max(0.0, difference**2 - 4 * noise(series) / len(series))) / 2
+    rise = float(series[middle:].mean() - series[:middle].mean())
+    return rise if abs(rise) > SHOWN * math.sqrt(4 * noise(series) / len(series)) else 0.0
 
 
 def jump(values: Tensor) -> int:

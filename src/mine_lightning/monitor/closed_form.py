@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mine_lightning.critics.gaussian import all_pairs, canonical_pairs, gaussian_log_ratio
-from mine_lightning.monitor.changes import jump, lag, parts
+from mine_lightning.monitor.changes import jump, parts, trend
 from mine_lightning.objectives.pooling import widest
 
 __all__ = ["ClosedForm", "HeldOut", "NormalScores", "Reading", "evenly", "follow", "hold_out"]
@@ -129,23 +129,26 @@ class HeldOut(NamedTuple):
         r"""Read InfoNCE, of all rows by regression of the computed bounds on their log ratios.
 
         Half of the optimism is added, which is what a likelihood's fit on so many rows costs on
-        others. The standard error covers the sampling, half of this cost, and half of
-        :math:`-\overline{\ln(1 - p)}` with p a row's own share: about so much does the bound miss
-        for want of candidates. A bound below zero reads as zero, that of a ratio of 1.
+        others; and the trend of the rows, which are in order of time. The standard error covers the
+        sampling, half of these two, and half of :math:`-\overline{\ln(1 - p)}` with p a row's own
+        share: about so much does the bound miss for want of candidates. A bound below zero reads as
+        zero, that of a ratio of 1.
         """
         rows = len(self.ratios)
         sampled, bounds = self.ratios[self.sampled], self.shares + math.log(rows)
         apart = sampled - sampled.mean()
-        slope = (apart @ bounds / apart.square().sum().clamp(min=1e-12)).clamp(0, 1)
+        slope = float((apart @ bounds / apart.square().sum().clamp(min=1e-12)).clamp(0, 1))
         rest = bounds - slope * sampled
-        sampling = rest.var() / len(rest) + slope.square() * self.ratios.var() / rows
-        learning = float(slope) * self.optimism / 2
-        missed = -torch.log1p(-self.shares.exp().clamp(max=0.999)).mean() / 2
-        value = float(rest.mean() + slope * self.ratios.mean()) + learning
+        sampling = float(rest.var() / len(rest) + slope**2 * self.ratios.var() / rows)
+        added = slope * self.optimism / 2, slope * trend(parts(self.ratios))
+        value = float(rest.mean() + slope * self.ratios.mean()) + sum(added)
         if not value > 0:
             return Reading(0.0, self.resolution, math.log(rows))
-        errors = math.sqrt(sampling), learning / 2, missed, self.resolution
-        return Reading(value, math.hypot(*errors), math.log(rows))
+        missed = float(-torch.log1p(-self.shares.exp().clamp(max=0.999)).mean())
+        halves = (part / 2 for part in (*added, missed))
+        return Reading(
+            value, math.hypot(math.sqrt(sampling), self.resolution, *halves), math.log(rows)
+        )
 
 
 def hold_out(x: Tensor, z: Tensor, start: int = 0) -> HeldOut:
@@ -199,8 +202,7 @@ class Followed(NamedTuple):
 def follow(x: Tensor, z: Tensor) -> Followed:
     """Read the latest rows, as far back as the mean log ratio shows no jump.
 
-    After a jump the closed form is that of all rows or, where it says more, of the rows since. The
-    standard error covers a change that is too slow to count as a jump.
+    After a jump the closed form is that of all rows or, where it says more, of the rows since.
 
     Args:
         x: Rows, oldest first, shape ``(N, D_x)``.
@@ -212,9 +214,7 @@ def follow(x: Tensor, z: Tensor) -> Followed:
         late = _read(x, z, latest.normal, start)._replace(jumped=True)
         alone = _better(x[start:], z[start:])._replace(jumped=True, forget=start)
         latest = alone if alone.reading.value > late.reading.value else late
-    reading, slow = latest.reading, lag(parts(latest.ratios))
-    error = math.hypot(reading.standard_error, slow)
-    return latest._replace(reading=reading._replace(standard_error=error))
+    return latest
 
 
 def _better(x: Tensor, z: Tensor) -> Followed:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mine_lightning.monitor.changes import change_point, lag
+from mine_lightning.monitor.changes import change_point, trend
 
 __all__ = ["Gain"]
 
@@ -56,4 +56,4 @@ class Gain(NamedTuple):
         value, error = float(both[:, 0].mean()), float(both[:, 0].std()) / math.sqrt(len(both))
         if not value > COUNTED * error:
             return cls()
-        return cls(value, error, lag(both[:, 0]), float(both[:, 1].mean()))
+        return cls(value, error, abs(trend(both[:, 0])), float(both[:, 1].mean()))

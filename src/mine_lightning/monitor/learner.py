@@ -18,11 +18,12 @@ from mine_lightning.monitor.gain import Gain
 from mine_lightning.monitor.isolation import isolated
 from mine_lightning.monitor.network import Network, default_critic
 from mine_lightning.monitor.window import Pairs, Side, Window
+from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.distributed import Processes
 
-__all__ = ["Estimate", "MutualInformationLearner", "check_at_least"]
+__all__ = ["Estimate", "MutualInformationLearner"]
 
-FEWEST, WARM = 16, 1024  # rows of the first reading, and of one that is no longer the first
+FEWEST, WARM = 2, 1024  # rows of the first reading, and of one that is to be relied on
 REFIT = 8  # the closed form is fitted when one of so many rows is new: its time, a quarter of all
 NEAR = 0.9  # of what a reading can be: it may then be larger in truth
 
@@ -99,9 +100,9 @@ class MutualInformationLearner:
         window: int = 4096,
         seed: int = 0,
     ) -> None:
-        check_at_least("steps_per_batch", steps_per_batch, 1)
-        check_at_least("rows", rows, 2)
-        check_at_least("window", window, 64)
+        check_integer("steps_per_batch", steps_per_batch)
+        check_integer("rows", rows, least=2)
+        check_integer("window", window, least=64)
         self.critic = critic
         self.optimizer = (
             partial(torch.optim.Adam, lr=3e-3, fused=True) if optimizer is None else optimizer
@@ -156,15 +157,15 @@ class MutualInformationLearner:
             return True
 
     def compute(self) -> Estimate:
-        """Return the estimate of the moment; nan before there are 16 pairs."""
+        """Return the estimate of the moment; nan before there are pairs."""
         closed, gain = self._reading, Gain.of(self._pairs.gains)
+        value = closed.value + gain.value
+        error = math.hypot(closed.standard_error, gain.uncertainty)
         ceiling = closed.value + gain.headroom if gain.value > 0 else closed.ceiling
-        value, error = (
-            closed.value + gain.value,
-            math.hypot(closed.standard_error, gain.uncertainty),
-        )
         return Estimate(
-            *map(torch.tensor, (value, error, ceiling)),
+            torch.tensor(value, dtype=torch.float32),
+            torch.tensor(error, dtype=torch.float32),
+            torch.tensor(ceiling, dtype=torch.float32),
             warming_up=len(self._pairs) < WARM or gain.lag > gain.standard_error,
             at_ceiling=value > NEAR * ceiling or gain.value > NEAR * gain.headroom,
         )
@@ -234,16 +235,22 @@ class MutualInformationLearner:
     def _shown(self, x: Tensor, z: Tensor) -> Pairs:
         """Return rows as the critic is shown them and as columns for the closed form."""
         assert self._sides is not None
-        layouts: list[Tensor] = []
-        for name, side, rows in zip("xz", self._sides, (x, z), strict=True):
-            encoder = getattr(self.critic, f"{name}_encoder", None)
-            if self.critic is None:
-                layouts.append(rows if len(side.shape) == 3 else side.vectors(rows))
-            elif isinstance(self.critic, Critic) and not isinstance(encoder, Encoder):
-                layouts.append(rows.reshape(len(rows), -1))
-            else:
-                layouts.append(rows if side.shape else rows.unsqueeze(1))
-        return Pairs(*layouts, self._sides[0].columns(x), self._sides[1].columns(z))
+        x_side, z_side = self._sides
+        return Pairs(
+            self._laid_out(x, x_side, "x_encoder"),
+            self._laid_out(z, z_side, "z_encoder"),
+            x_side.columns(x),
+            z_side.columns(z),
+        )
+
+    def _laid_out(self, rows: Tensor, side: Side, encoder: str) -> Tensor:
+        """Return what the critic is shown: rows for an encoder or an unknown critic, or vectors."""
+        if self.critic is None:
+            return rows if len(side.shape) == 3 else side.vectors(rows)
+        encodes = isinstance(getattr(self.critic, encoder, None), Encoder)
+        if rows.ndim > 1 and (encodes or not isinstance(self.critic, Critic)):
+            return rows
+        return rows.reshape(len(rows), -1)
 
     def _learn(self, fresh: Pairs, stream: torch.Generator) -> None:
         """Score, train the critic, and fit the closed form where an eighth of the rows is new."""
@@ -300,12 +307,6 @@ class MutualInformationLearner:
         if not self._warned:
             warnings.warn(message, stacklevel=2)
         self._warned = True
-
-
-def check_at_least(name: str, value: int, least: int) -> None:
-    """Raise unless an argument is an integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"Expected `{name}` to be an integer of at least {least}, got {value}.")
 
 
 def checked(rows: Tensor, name: str) -> Tensor:

@@ -58,10 +58,6 @@ class Pairs(NamedTuple):
     u: Tensor
     v: Tensor
 
-    def __getitem__(self, rows: slice) -> "Pairs":  # type: ignore[override]
-        """Return some of the pairs."""
-        return Pairs(*(side[rows] for side in self))
-
 
 class Window:
     """The batches of the latest pairs, oldest first.
@@ -122,7 +118,8 @@ class Window:
                 break
             batches.append(Pairs(*self.shown[index], *self.columns[first + index]))
             missing -= len(batches[-1].u)
-        return Pairs(*map(torch.cat, zip(*batches, strict=True)))[: max(rows, len(fresh.u))]
+        most = max(rows, len(fresh.u))
+        return Pairs(*(torch.cat(side)[:most] for side in zip(*batches, strict=True)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return all batches."""
