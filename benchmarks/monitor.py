@@ -16,18 +16,18 @@ import lightning.pytorch as pl
 import torch
 
 from mine_lightning.demos import DigitImages, PlainGAN
-from mine_lightning.monitor import MutualInformationMonitor
+from mine_lightning.monitor import MutualInformationLearner, MutualInformationMonitor
 
 SETTINGS: dict[str, dict[str, Any] | None] = {
     "no monitor": None,
     "default": {},
     "every_n_steps=1": {"every_n_steps": 1},
     "every_n_steps=16": {"every_n_steps": 16},
-    "steps_per_batch=4": {"steps_per_batch": 4},
-    "partners=1": {"partners": 1},
-    "partners=32": {"partners": 32},
-    "window=1000": {"window": 1000},
-    "replay=1024": {"replay": 1024},
+    "steps_per_batch=4": {"learner": {"steps_per_batch": 4}},
+    "rows=64": {"learner": {"rows": 64}},
+    "rows=1024": {"learner": {"rows": 1024}},
+    "window=1024": {"learner": {"window": 1024}},
+    "window=16384": {"learner": {"window": 16384}},
     "calls='all'": {"calls": "all"},
 }
 
@@ -58,7 +58,8 @@ def step_time(options: dict[str, Any] | None, steps: int) -> tuple[float, float]
     callbacks: list[pl.Callback] = [clock := Clock(steps // 10)]
     if options is not None:
         taps = {"x": "generator:output", "z": "generator:input[code]"}
-        callbacks.append(MutualInformationMonitor(**taps, **options))
+        learner = MutualInformationLearner(**options.get("learner", {}))
+        callbacks.append(MutualInformationMonitor(**taps, **{**options, "learner": learner}))
     trainer = pl.Trainer(
         accelerator="cpu",
         max_steps=2 * steps,

@@ -199,7 +199,7 @@ def test_printed_configs_run_again(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--model.objective=MNE"], "got `MNE`. Did you mean `MINE`?"),
         (
             ["--trainer.callbacks+=MutualInformationMonitor"],
-            "Expected `x`, `z` of mine_lightning.MutualInformationMonitor, got no value.",
+            "Expected either `x` and `z`, or `pairs` with at least one pair.",
         ),
         (["--trainer.callbacks+=Monitor"], "There are: `MutualInformationMonitor`."),
         (["--trainer.max_epochs=three"], "Expected `--trainer.max_epochs` to be int, got"),

@@ -24,7 +24,7 @@ from mine_lightning.support.distributed import Processes
 __all__ = ["Estimate", "MutualInformationLearner"]
 
 FEWEST, WARM = 2, 1024  # rows of the first reading, and of one that is to be relied on
-REFIT = 8  # the closed form is fitted when one of so many rows is new: its time, a quarter of all
+REFIT = 4  # the closed form is fitted when one of so many rows is new: a third of all the time
 NEAR = 0.9  # of what a reading can be: it may then be larger in truth
 
 
@@ -69,7 +69,8 @@ class MutualInformationLearner:
     Args:
         critic: Statistics network ``critic(x, z) -> scores`` of which a copy is trained; by default
             :class:`~mine_lightning.SeparableCritic`, with a
-            :class:`~mine_lightning.critics.encoders.ConvEncoder` where rows are images.
+            :class:`~mine_lightning.critics.encoders.ConvEncoder` where rows are images of more than
+            256 values.
         optimizer: Makes the critic's optimizer from its parameters; Adam by default, with a
             learning rate of 0.003: of 0.001, 0.003 and 0.01, each is the best on one of products,
             signs and warped normal pairs, and this one is never the worst.
@@ -122,7 +123,7 @@ class MutualInformationLearner:
         self._form: ClosedForm | None = None
         self._pairs, self._reading = Window(self.window), Reading()
         self._normal = False
-        self._updates = self._since = 0
+        self._updates = self._since = self._read = 0  # rows since a reading, and that it read
         self._saved: dict[str, Any] = {}
         self._warned = False
 
@@ -178,6 +179,7 @@ class MutualInformationLearner:
         return {
             "updates": self._updates,
             "since": self._since,
+            "read": self._read,
             "shapes": [list(side.shape) for side in self._sides],
             "integers": [side.integers for side in self._sides],
             "reading": list(self._reading),
@@ -191,7 +193,7 @@ class MutualInformationLearner:
         self.reset()
         if not state:
             return
-        self._updates, self._since = state["updates"], state["since"]
+        self._updates, self._since, self._read = (state[k] for k in ("updates", "since", "read"))
         x, z = map(Side, map(tuple, state["shapes"]), state["integers"])
         self._sides = x, z
         self._reading, self._normal = Reading(*state["reading"]), state["normal"]
@@ -246,14 +248,14 @@ class MutualInformationLearner:
     def _laid_out(self, rows: Tensor, side: Side, encoder: str) -> Tensor:
         """Return what the critic is shown: rows for an encoder or an unknown critic, or vectors."""
         if self.critic is None:
-            return rows if len(side.shape) == 3 else side.vectors(rows)
+            return rows if side.image else side.vectors(rows)
         encodes = isinstance(getattr(self.critic, encoder, None), Encoder)
         if rows.ndim > 1 and (encodes or not isinstance(self.critic, Critic)):
             return rows
         return rows.reshape(len(rows), -1)
 
     def _learn(self, fresh: Pairs, stream: torch.Generator) -> None:
-        """Score, train the critic, and fit the closed form where an eighth of the rows is new."""
+        """Score, train the critic, and fit the closed form once a quarter of its rows is new."""
         if self._network is None:
             self._network = self._build(fresh)
         candidates = self._pairs.with_older(fresh, self.rows, stream)
@@ -265,7 +267,7 @@ class MutualInformationLearner:
                 self._warn("Left out a training step of the monitor's critic that is not finite.")
         self._pairs.push(fresh, gain)
         self._since += len(fresh.u)
-        if REFIT * self._since >= len(self._pairs) >= FEWEST:
+        if len(self._pairs) >= FEWEST and REFIT * self._since >= self._read:
             self._fit()
 
     def _closed(self, u: Tensor, v: Tensor) -> Tensor:
@@ -279,7 +281,8 @@ class MutualInformationLearner:
         self._pairs.forget(followed.forget)
         if followed.jumped:
             self._pairs.forget_gains()
-        self._reading, self._normal, self._since = followed.reading, followed.normal, 0
+        self._reading, self._normal = followed.reading, followed.normal
+        self._since, self._read = 0, len(followed.ratios)
         self._form = self._closed_form()
 
     def _closed_form(self) -> ClosedForm | None:

@@ -175,7 +175,8 @@ class Network:
 
 
 def default_critic(x_shape: Shape, z_shape: Shape) -> Critic:
-    """Return a critic for rows of these shapes, convolutional for images ``(C, H, W)``."""
-    encoders = (ConvEncoder() if len(shape) == 3 else None for shape in (x_shape, z_shape))
-    x_encoder, z_encoder = encoders
+    """Return a critic for rows of these shapes, convolutional for ``(C, H, W)``."""
+    x_encoder, z_encoder = (
+        ConvEncoder() if len(shape) == 3 else None for shape in (x_shape, z_shape)
+    )
     return SeparableCritic(x_encoder=x_encoder, z_encoder=z_encoder)

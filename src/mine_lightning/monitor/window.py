@@ -10,6 +10,7 @@ __all__ = ["Pairs", "Shape", "Side", "Window"]
 
 COLUMNS = 64  # of a side that a closed form is fitted on; the rows of a window have to tell them
 CODES, INDICATORS = 1024, 32  # codes with a direction of their own, and its size
+SMALL = 256  # values of an image that a fully connected critic takes as a vector, in half the time
 VALUES = 2**22  # of a side that are kept to train on: 16 megabytes, 5,000 rows of 28 x 28 pixels
 
 Shape = tuple[int, ...]
@@ -25,12 +26,16 @@ class Side:
     Args:
         shape: Shape of a row.
         integers: Whether the rows hold integers.
+
+    Attributes:
+        image: Whether the default critic convolves the rows, ``(C, H, W)`` of more than 256 values.
     """
 
     def __init__(self, shape: Shape, integers: bool) -> None:
         values = torch.Size(shape).numel()
         self.shape, self.integers = shape, integers
         self.codes, self.wide = integers and values == 1, values > COLUMNS
+        self.image = len(shape) == 3 and values > SMALL
         if self.codes or self.wide:
             size = (CODES, INDICATORS) if self.codes else (values, COLUMNS)
             stream = torch.Generator().manual_seed(0)
