@@ -24,7 +24,11 @@ from hosts import (
     loader,
 )
 from mine_lightning.critics.networks import SeparableCritic
-from mine_lightning.monitor import MutualInformationLearner, MutualInformationMonitor
+from mine_lightning.monitor import (
+    Estimate,
+    MutualInformationLearner,
+    MutualInformationMonitor,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no"),
@@ -197,6 +201,11 @@ def test_a_wrong_name_raises_with_the_nearest_submodules(tmp_path):
         trainer(tmp_path, monitor("net:output")).fit(Keywords(), loader())
 
 
+def test_a_wrong_name_shows_near_taps_with_their_shapes(tmp_path):
+    with pytest.raises(ValueError, match=r"Near taps and their shapes: .*net_g:output \(8, 4\)"):
+        trainer(tmp_path, monitor("net:output")).fit(Keywords(), loader())
+
+
 def test_no_call_for_a_while_warns_once_and_names_what_was_looked_for(tmp_path):
     class Sleeps(DrawsInside):
         def __init__(self):
@@ -208,6 +217,114 @@ def test_no_call_for_a_while_warns_once_and_names_what_was_looked_for(tmp_path):
         trainer(tmp_path, attached).fit(Sleeps(), loader())
     assert len([w for w in caught if "saw nothing" in str(w.message)]) == 1
     assert attached.estimate().mi.isnan()
+
+
+class ReturnsSometimes(Nests):
+    """Returns nothing in one step of three, and no z in another."""
+
+    def training_step(self, batch, batch_idx):
+        outputs = super().training_step(batch, batch_idx)
+        if batch_idx % 3 == 0:
+            return None
+        return outputs if batch_idx % 3 == 1 else {"loss": outputs["loss"]}
+
+
+@pytest.mark.filterwarnings("ignore:`training_step` returned `None`")
+def test_steps_that_return_nothing_or_lack_a_key_are_left_out(tmp_path):
+    attached = monitor("outputs[x]", "outputs[z]")
+    trainer(tmp_path, attached, max_epochs=1).fit(ReturnsSometimes(), loader())
+    assert attached.learners["mi"].state_dict()["updates"] == 2
+
+
+def test_a_key_that_never_comes_warns(tmp_path):
+    attached = monitor("outputs[y]", "outputs[z]", patience=3)
+    with pytest.warns(UserWarning, match=r"'mi' saw nothing of 'outputs\[y\]' in 3"):
+        trainer(tmp_path, attached).fit(Nests(), loader())
+
+
+def test_the_two_views_of_a_contrastive_model_are_a_pair(tmp_path, monkeypatch):
+    attached = monitor("generator:output@0", "generator:output@1")
+    seen = []
+    monkeypatch.setattr(attached.learners["mi"], "update", lambda x, z: seen.append((x, z)))
+    host, outputs = CallsTwice(), []
+    host.generator.register_forward_hook(lambda module, args, out: outputs.append(out.clone()))
+    trainer(tmp_path, attached, max_steps=2).fit(host, loader())
+    assert torch.equal(seen[0][0], outputs[0])
+    assert torch.equal(seen[0][1], outputs[1])
+
+
+class Checkpointed(VAE):
+    """Runs its network again during the backward pass."""
+
+    def training_step(self, batch, batch_idx):
+        x = batch[0].requires_grad_()
+        model = self.model
+        run = torch.utils.checkpoint.checkpoint(model, x, use_reentrant=False)
+        loss = run[0].square().mean()
+        self.log("loss", loss)
+        return loss
+
+
+def test_calls_during_the_backward_pass_do_not_count(tmp_path, monkeypatch):
+    attached = monitor("model.decoder:output", "model.encoder:input", calls="all")
+    rows = []
+    monkeypatch.setattr(attached.learners["mi"], "update", lambda x, z: rows.append(len(x)) or True)
+    trainer(tmp_path, attached, max_epochs=1).fit(Checkpointed(), loader())
+    assert rows == [8] * 6
+
+
+def test_a_scripted_submodule_is_refused(tmp_path):
+    host = ReturnsNothing()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        host.discriminator = torch.jit.script(host.discriminator)
+    with pytest.raises(ValueError, match="'discriminator:output' to be an ordinary module, got a"):
+        trainer(tmp_path, monitor("discriminator:output")).fit(host, loader())
+
+
+class LogsItself(VAE):
+    def training_step(self, batch, batch_idx):
+        self.log("mi", 1.0)
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_key_of_the_host_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="keys that LogsItself does not log itself, got 'mi'"):
+        trainer(tmp_path, monitor(*TAPS[VAE])).fit(LogsItself(), loader())
+    records = Records()
+    trainer(tmp_path, monitor(*TAPS[VAE], name="of"), logger=records).fit(LogsItself(), loader())
+    assert all(row["mi"] == 1.0 for _, row in records.rows if "mi" in row)
+
+
+def test_several_pairs_share_their_taps_and_have_a_curve_each(tmp_path):
+    records = Records()
+    taps = {
+        "code": ("generator:output", "generator:input"),
+        "data": ("generator:output", "batch[0]"),
+    }
+    attached = MutualInformationMonitor(pairs=taps, every_n_steps=1)
+    trainer(tmp_path, attached, logger=records).fit(ReturnsNothing(), loader())
+    assert len(attached.taps) == 3
+    keys = set().union(*(row for _, row in records.rows))
+    assert {"mi/code", "mi/data", "mi/code_ceiling", "mi/data_warming_up"} <= keys
+    assert attached.estimate("mi/data").mi.isfinite()
+
+
+def test_short_epochs_reach_early_stopping_and_checkpoints(tmp_path):
+    keep = ModelCheckpoint(tmp_path, monitor="mi", mode="max", every_n_epochs=1)
+    stop = EarlyStopping("mi", patience=99, check_on_train_epoch_end=True)
+    options = {"enable_checkpointing": True, "log_every_n_steps": 50}
+    trainer(tmp_path, monitor(), keep, stop, **options).fit(ReturnsNothing(), loader())
+    assert keep.best_model_score.isfinite()
+
+
+def test_the_ceiling_is_told_once_in_words(tmp_path, monkeypatch):
+    attached = monitor()
+    flat = Estimate(torch.tensor(8.2), torch.tensor(3.0), torch.tensor(8.3), False, True)
+    monkeypatch.setattr(attached.learners["mi"], "compute", lambda: flat)
+    with pytest.warns(UserWarning, match=r"'mi' reads 8.2 nats, near the ceiling of 8.3") as caught:
+        trainer(tmp_path, attached).fit(ReturnsNothing(), loader())
+    assert len([w for w in caught if "near the ceiling" in str(w.message)]) == 1
 
 
 def test_alternating_hosts_do_not_warn(tmp_path):
@@ -332,8 +449,9 @@ def test_several_monitors_in_one_trainer(tmp_path):
     trainer(tmp_path, *monitors, logger=records).fit(Nests(), loader())
     keys = set().union(*(row for _, row in records.rows))
     assert {"mi", "mi_standard_error", "mi/data", "mi/data_standard_error"} <= keys
-    with pytest.raises(RuntimeError, match="more than one stateful callback"):
-        trainer(tmp_path, monitor(), monitor())
+    same = monitor(), monitor(z="batch[0]")
+    with pytest.raises(ValueError, match="a `name` of its own, got 'mi' twice"):
+        trainer(tmp_path, *same).fit(ReturnsNothing(), loader())
 
 
 def test_other_callbacks_can_watch_the_estimate(tmp_path):

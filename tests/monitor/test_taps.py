@@ -139,3 +139,10 @@ def test_compiled_modules():
     host["generator"].compile(backend="eager")
     with pytest.raises(ValueError, match="outside a compiled graph"):
         check_eager(host, parse_tap("x", "generator:output"))
+
+
+def test_a_tap_may_say_which_call_counts():
+    assert parse_tap("x", "head:output[0]@1")[2:] == ((0,), "head:output[0]@1", 1)
+    assert parse_tap("x", "head:input@last").call == "last"
+    with pytest.raises(ValueError, match="Expected `x` to be 'submodule:output'"):
+        parse_tap("x", "batch@1")

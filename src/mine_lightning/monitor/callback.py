@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mine_lightning.monitor.isolation import evaluating, isolated
 from mine_lightning.monitor.learner import Estimate, MutualInformationLearner
+from mine_lightning.monitor.listing import list_taps
 from mine_lightning.monitor.taps import (
     Call,
     Recorder,
@@ -174,10 +175,21 @@ class MutualInformationMonitor(Callback):
         self._detach()
         for text, tap in self.taps.items():
             if isinstance(tap, Tap) and tap.module:
-                module = find_submodule(pl_module, tap)
+                module = self._found(trainer, pl_module, tap)
                 check_eager(pl_module, tap)
                 self._recorders[text] = recorder = Recorder(tap, self.calls)
                 self._handles.append(recorder.attach(module))
+
+    @staticmethod
+    def _found(trainer: Trainer, pl_module: LightningModule, tap: Tap) -> nn.Module:
+        """Return a tap's submodule; where there is none, show the near ones with shapes."""
+        try:
+            return find_submodule(pl_module, tap)
+        except ValueError as error:
+            loader: Any = trainer.train_dataloader
+            taps = list_taps(pl_module, next(iter(loader)))
+            near = "; ".join(map(str, taps.near(tap.text)))
+            raise ValueError(f"{error} Near taps and their shapes: {near}.") from None
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
