@@ -67,11 +67,10 @@ def list_taps(model: LightningModule, batch: Any) -> Taps:
         A list of ``(tap, shape, dtype)``; printed, a table to copy from.
 
     Example:
-        >>> from mine_lightning.demos import GAN
-        >>> for found in list_taps(GAN(), (torch.zeros(8, 2), torch.zeros(8))).near("generator:"):
-        ...     print(found)
+        >>> from mine_lightning.demos import PlainGAN
+        >>> taps = list_taps(PlainGAN(), (torch.zeros(8, 2), torch.zeros(8)))
+        >>> print(taps.near("generator:output")[0])
         generator:output (8, 2)
-        ...
     """
     listener = Listener()
     with isolate_rng(), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
