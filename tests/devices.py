@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.accelerators import Accelerator
-from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.strategies import SingleDeviceStrategy, StrategyRegistry
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -64,8 +64,8 @@ class Faraway(Tensor):
         note("tolist")
         return self.raw.tolist()
 
-    def __reduce_ex__(self, protocol: int) -> Any:
-        return Faraway, (self.raw, self.requires_grad)
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.raw.__reduce_ex__(protocol)  # checkpoints are read on the CPU
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -207,10 +207,13 @@ def on_the_device() -> dict[str, Any]:
     """Return the arguments of a Trainer that trains on the device."""
     return {
         "accelerator": FarawayAccelerator(),
-        "strategy": SingleDeviceStrategy(torch.device(NAME, 0)),
+        "strategy": NAME,
         "devices": 1,
         "inference_mode": False,  # a tensor made in it cannot be wrapped outside
     }
+
+
+StrategyRegistry.register(NAME, SingleDeviceStrategy, device=f"{NAME}:0")
 
 
 @contextmanager

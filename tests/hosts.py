@@ -30,9 +30,10 @@ def generator(*, inputs: int = Z) -> nn.Module:
     )
 
 
-def noise(rows: int) -> Tensor:
+def noise(rows: int, device: torch.device) -> Tensor:
     """Draw from all three streams, so that a change of any of them shows."""
-    return torch.randn(rows, Z) * (1 + 0.1 * random.random()) + 0.1 * float(np.random.rand())  # noqa: NPY002
+    scale, shift = 1 + 0.1 * random.random(), 0.1 * float(np.random.rand())  # noqa: NPY002
+    return torch.randn(rows, Z, device=device) * scale + shift
 
 
 class Adversarial(pl.LightningModule):
@@ -68,7 +69,7 @@ class ReturnsNothing(Adversarial):
     def training_step(self, batch: Any) -> None:
         real, _ = batch
         g_optimizer, d_optimizer = self.optimizers()
-        z = noise(len(real))
+        z = noise(len(real), self.device)
         self.toggle_optimizer(g_optimizer)
         loss = self.g_loss(self(z))
         self.log("g_loss", loss, prog_bar=True)
@@ -81,10 +82,10 @@ class ReturnsNothing(Adversarial):
         self.untoggle_optimizer(d_optimizer)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.log("val_loss", self.g_loss(self(noise(len(batch[0])))))
+        self.log("val_loss", self.g_loss(self(noise(len(batch[0]), self.device))))
 
     def on_train_epoch_end(self) -> None:
-        self(noise(5))
+        self(noise(5, self.device))
 
 
 class ReturnsGraph(Adversarial):
@@ -93,7 +94,7 @@ class ReturnsGraph(Adversarial):
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         real, _ = batch
         g_optimizer, d_optimizer = self.optimizers()
-        fake = self(noise(len(real)))
+        fake = self(noise(len(real), self.device))
         d_loss, g_loss = self.d_loss(real, fake.detach()), self.g_loss(fake)
         self.take(d_optimizer, d_loss)
         self.take(g_optimizer, self.g_loss(fake), retain_graph=True)
@@ -108,7 +109,7 @@ class Alternates(Adversarial):
         real, _ = batch
         g_optimizer, d_optimizer = self.optimizers()
         if batch_idx % 3 == 0:
-            loss = self.g_loss(self(noise(len(real))))
+            loss = self.g_loss(self(noise(len(real), self.device)))
             self.take(g_optimizer, loss)
         else:
             loss = self.d_loss(real, torch.randn_like(real))
@@ -122,8 +123,8 @@ class CallsTwice(Adversarial):
     def training_step(self, batch: Any, batch_idx: int) -> None:
         real, _ = batch
         g_optimizer, d_optimizer = self.optimizers()
-        self.take(d_optimizer, self.d_loss(real, self(noise(len(real))).detach()))
-        loss = self.g_loss(self(noise(len(real))))
+        self.take(d_optimizer, self.d_loss(real, self(noise(len(real), self.device)).detach()))
+        loss = self.g_loss(self(noise(len(real), self.device)))
         self.take(g_optimizer, loss)
         self.log("loss", loss)
 
@@ -134,7 +135,7 @@ class MutatesOutput(Adversarial):
     def training_step(self, batch: Any, batch_idx: int) -> None:
         real, _ = batch
         g_optimizer, d_optimizer = self.optimizers()
-        z = noise(len(real))
+        z = noise(len(real), self.device)
         fake = self(z)
         self.take(d_optimizer, self.d_loss(real, fake.detach()))
         self.take(g_optimizer, self.g_loss(fake))
@@ -168,7 +169,8 @@ class Keywords(Adversarial):
     def training_step(self, batch: Any, batch_idx: int) -> None:
         real, _ = batch
         g_optimizer, d_optimizer = self.optimizers()
-        fake = self.net_g(real, torch.randn(len(real), 1), speaker=noise(len(real)))
+        first, speaker = noise(len(real), self.device)[:, :1], noise(len(real), self.device)
+        fake = self.net_g(real, first, speaker=speaker)
         self.take(d_optimizer, self.d_loss(real, fake.detach()))
         loss = self.g_loss(fake)
         self.take(g_optimizer, loss)
@@ -182,7 +184,7 @@ class Inference(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[dict[str, Tensor], Tensor]]:
         mean, log_scale = self.encoder(x).chunk(2, dim=1)
-        z = mean + log_scale.exp() * noise(len(x))
+        z = mean + log_scale.exp() * noise(len(x), x.device)
         return self.decoder(z), ({"z": z, "mean": mean}, log_scale)
 
 
@@ -217,7 +219,7 @@ class SelfSampling(nn.Module):
         self.net = generator()
 
     def random_sample(self, rows: int) -> Tensor:
-        return self(noise(rows))
+        return self(noise(rows, self.net[0].weight.device))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.net(z)

@@ -3,6 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from devices import NAME, needs_a_device, on_the_device, reads
+from entries import ENTRIES, QUIET, Place
 from mine_lightning import (
     ConcatCritic,
     GaussianDataModule,
@@ -23,14 +25,29 @@ from mine_lightning.data.disk import streaming
 
 pytestmark = [
     needs_a_device,
-    pytest.mark.filterwarnings("ignore:No audio backend|.*inference_mode.*"),
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no"),
+    pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be"),
 ]
-QUIET: dict[str, Any] = {
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
+
+
+def numbers(result: Any) -> list[float]:
+    """Return a result, which may lie on the device, as plain numbers."""
+    parts = result if isinstance(result, tuple) else (result,)
+    return [n for part in parts for n in torch.as_tensor(part).cpu().flatten().tolist()]
+
+
+@pytest.mark.parametrize("setting", ["", "default device"])
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_an_entry_gives_on_a_device_what_it_gives_on_the_cpu(entry, setting, tmp_path) -> None:
+    results = []
+    for place in (Place(tmp_path / NAME, on_the_device, NAME), Place(tmp_path / "cpu")):
+        place.folder.mkdir()
+        seed_everything(0, verbose=False)
+        call = ENTRIES[entry](place)
+        with torch.device(NAME) if setting and place.device == NAME else nullcontext():
+            seed_everything(1, verbose=False)
+            results.append(numbers(call()))
+    assert results[0] == pytest.approx(results[1], abs=1e-3 if entry == "monitor" else 1e-4)
 
 
 def let(fit: bool, monkeypatch) -> None:

@@ -16,6 +16,7 @@ from mine_lightning.objectives import DivergenceBound, DonskerVaradhan, Objectiv
 from mine_lightning.objectives.base import Statistic, check_objective
 from mine_lightning.objectives.divergences import Divergence
 from mine_lightning.objectives.pooling import Pooled, narrow, widest
+from mine_lightning.support.ambient import forget_threads
 
 __all__ = [
     "EffectiveSampleSize",
@@ -133,6 +134,7 @@ class PooledMetric(Metric):
         Raises:
             ValueError: If a shape is another one.
         """
+        forget_threads()
         pooled = self._pooled() + self.objective.pool(joint, marginal)
         for name, state in pooled._asdict().items():
             setattr(self, name, state)

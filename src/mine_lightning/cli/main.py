@@ -14,6 +14,7 @@ from mine_lightning.cli.estimate import estimate
 from mine_lightning.cli.matrix import matrix
 from mine_lightning.cli.parsers import Help, Parser, command_parser, explain, positional
 from mine_lightning.cli.select import select
+from mine_lightning.support.interrupts import interruptible
 
 __all__ = ["main"]
 
@@ -61,9 +62,16 @@ def run_command(args: list[str]) -> None:
 
 @contextmanager
 def mistakes_in_one_line() -> Iterator[None]:
-    """End the process with one line for what a user or a machine may do wrong."""
+    """End the process with one line for what a user or a machine may do wrong.
+
+    A Ctrl-C ends it with status 130, as a shell expects of it.
+    """
     try:
-        yield
+        with interruptible():
+            yield
+    except KeyboardInterrupt:
+        print("mine-lightning: interrupted", file=sys.stderr)
+        sys.exit(130)
     except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
         sys.exit(one_line(error))
     except Exception as error:

@@ -1,7 +1,7 @@
 """DataModules: pairs of rows in, batches of joint and marginal pairs out."""
 
 from collections.abc import Iterable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -18,11 +18,12 @@ from mine_lightning.data.loading.loaders import (
     TrainingLoader,
     spawn_generator,
 )
-from mine_lightning.data.loading.placement import fits, placed, training_device
+from mine_lightning.data.loading.placement import beside, fits, has_type_of, placed, training_device
 from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.loading.stacks import Batch, Stacking
 from mine_lightning.data.samplers import Derangement, MarginalSampler, Partners
 from mine_lightning.data.transforms import Standardize, Transform, TransformLike, as_transform
+from mine_lightning.support.ambient import own_methods
 from mine_lightning.support.arguments import check_integer, check_share
 from mine_lightning.support.keywords import Unpack, check_keywords
 
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 SPLITS = ("train", "val", "test")
+OWN = ("setup", *(f"{split}_dataloader" for split in (*SPLITS, "predict")))
+"""Methods that do not depend on the host's settings."""
 
 
 class BatchArguments(TypedDict, total=False):
@@ -65,6 +68,7 @@ class SyntheticArguments(PairArguments, total=False):
     eval_rows: int
 
 
+@own_methods(*OWN)
 class PairDataModule(LightningDataModule):
     """Base of the DataModules: splits rows of x and z into joint and marginal minibatches.
 
@@ -207,6 +211,12 @@ class PairDataModule(LightningDataModule):
         partners = Partners(self.eval_partners).within(len(rows))
         return EvaluationLoader(*self._placed(rows), self._evaluated(partners))
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Bring the rows to the type of the weights, where the host's default type is another."""
+        module: Any = self.trainer.lightning_module  # type: ignore[union-attr]
+        first = batch[0] if isinstance(batch, list) else batch
+        return batch if has_type_of(module, first["joint"]) else beside(batch, module)
+
     def _placed(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return rows of x and z, on the training device if they fit there."""
         x, z, device = self._x[rows], self._z[rows], training_device(self.trainer)
@@ -234,6 +244,7 @@ class PairDataModule(LightningDataModule):
         return self.trainer.global_rank, self.trainer.world_size
 
 
+@own_methods(*OWN)
 class SyntheticDataModule(PairDataModule):
     """Pairs from a distribution that knows its own mutual information.
 

@@ -28,8 +28,10 @@ from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.estimate.sample import Sample
 from mine_lightning.estimate.splits import Splitter
 from mine_lightning.estimate.uncertainty import Errors, Signs, standard_errors
+from mine_lightning.support.ambient import own_settings
 from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.config import as_plain
+from mine_lightning.support.interrupts import interruptible
 from mine_lightning.support.keywords import Unpack, check_keywords
 from mine_lightning.support.remarks import without_remarks
 
@@ -39,6 +41,8 @@ MOST_NAMED = 50
 PACKAGES = ("mine-lightning", "torch", "lightning")
 
 
+@own_settings()
+@interruptible()
 def estimate_mutual_information(
     x: Any,
     z: Any,

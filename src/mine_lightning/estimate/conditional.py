@@ -15,6 +15,7 @@ from mine_lightning.estimate.quantity import Quantity
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.estimate.storage import Arrays, read_errors, read_result, write_result
 from mine_lightning.estimate.uncertainty import Errors, difference_errors
+from mine_lightning.support.ambient import own_settings
 from mine_lightning.support.keywords import Unpack, check_keywords
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def _within(arrays: Arrays, side: str) -> Arrays:
     }
 
 
+@own_settings()
 def estimate_conditional_mutual_information(
     x: Any, z: Any, given: Any, **kwargs: Unpack[EstimateArguments]
 ) -> ConditionalEstimate:

@@ -16,6 +16,7 @@ from mine_lightning.estimate.arguments import PairArguments
 from mine_lightning.estimate.many import estimate_each
 from mine_lightning.estimate.permutation import benjamini_hochberg
 from mine_lightning.estimate.results import MutualInformationEstimate
+from mine_lightning.support.ambient import own_settings
 from mine_lightning.support.keywords import Unpack, check_keywords
 from mine_lightning.support.text import printable, quoted
 
@@ -145,6 +146,7 @@ class MutualInformationMatrix(PairwiseEstimates):
         return figure
 
 
+@own_settings()
 def mutual_information_matrix(
     frame: Any,
     groups: Mapping[str, Sequence[str | int]] | None = None,

@@ -12,6 +12,7 @@ from mine_lightning.estimate.conditional import (
     ConditionalEstimate,
     estimate_conditional_mutual_information,
 )
+from mine_lightning.support.ambient import own_settings
 from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.keywords import Unpack, check_keywords
 
@@ -21,6 +22,7 @@ BLOCKS = 100  # in a series, at most
 LEAST_BLOCK = 10  # lags in a block, at least
 
 
+@own_settings()
 def estimate_transfer_entropy(
     source: Any,
     target: Any,

@@ -7,6 +7,8 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
+from mine_lightning.support.ambient import own_settings
+
 __all__ = ["evaluating", "isolated"]
 
 
@@ -19,10 +21,7 @@ def isolated(seed: int) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(isolate_rng())
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        for device in {"cpu", "cuda"} if torch.cuda.is_available() else {"cpu"}:
-            stack.enter_context(torch.autocast(device, enabled=False))
+        stack.enter_context(own_settings())
         torch.default_generator.manual_seed(seed)
         if torch.cuda.is_available():
             torch.cuda.manual_seed(seed)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from typing_extensions import Self
 
+from mine_lightning.callbacks.autograd import AutogradMode
 from mine_lightning.callbacks.checkpoints import (
     WholeCheckpointIO,
     read_as_checkpoint,
@@ -234,7 +235,7 @@ class StackedTraining(LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         trainer: Any = self.trainer
         attached = {type(callback) for callback in trainer.callbacks}
-        return [kind() for kind in (Dashboard, FewThreads) if kind not in attached]
+        return [kind() for kind in (AutogradMode, Dashboard, FewThreads) if kind not in attached]
 
     def configure_optimizers(self) -> Any:
         optimizer = fused(self.optimizer(self.parameters()))
@@ -252,7 +253,10 @@ class StackedTraining(LightningModule):
         several = self.trainer.world_size > 1
         self.shared = self.processes(even=True) if several and self.gather_scores else None
         self._step = choose_step(self, self.compile_mode)
-        self._backprop = self.backprop() if self.trainer.precision in UNMIXED else None
+        plain = self.trainer.precision in UNMIXED and not torch.is_autocast_enabled(
+            self.device.type
+        )
+        self._backprop = self.backprop() if plain else None
         if self._backprop is not None:
             self._backprop.arrange(self._step.weights)
 
@@ -268,7 +272,7 @@ class StackedTraining(LightningModule):
         logged = self._logged_after(before, len(batches))
         *written, latest = self._take(batches, [*logged, len(batches)])
         self._step_scheduler()
-        shown = {name: torch.tensor(value) for name, value in latest.items()}  # on the host
+        shown = {name: on_host(value) for name, value in latest.items()}
         self.log_dict(shown, prog_bar=True, logger=False)
         for step, values in zip(logged, written, strict=True):
             for logger in self.loggers:
@@ -321,7 +325,7 @@ class StackedTraining(LightningModule):
             for name, value in values.items():
                 with at_step(self):
                     kind = "loss" if name == "train/loss" else "estimate"
-                    objective.check_finite(torch.tensor(value), kind)
+                    objective.check_finite(on_host(value), kind)
             if self.guard.on_nonfinite == "skip":
                 values["train/skipped"] = float(self.guard.skipped)
 
@@ -372,6 +376,11 @@ class StackedTraining(LightningModule):
             if (config := _callable_config(getattr(self, name))) is not None:
                 plain[name] = config
         return plain
+
+
+def on_host(value: float) -> Tensor:
+    """Return a number as a tensor that is read without waiting for a device."""
+    return torch.tensor(value, device="cpu")
 
 
 def inherits(module: LightningModule, kind: type, *names: str) -> bool:

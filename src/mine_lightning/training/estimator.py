@@ -12,6 +12,7 @@ from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
 from mine_lightning.objectives import MINE, Objective
 from mine_lightning.objectives.scores import split_pairs, split_partners
+from mine_lightning.support.ambient import forget_threads
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.keywords import Unpack, check_keywords
 from mine_lightning.training.backprop import Backprop
@@ -90,6 +91,7 @@ class MutualInformationEstimator(StackedTraining):
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
         """Return the estimate in nats from one batch, shape ``()``."""
+        forget_threads()
         return self.objective.estimate(*self.scores(batch))
 
     def scores(self, batch: Batch, processes: Processes | None = None) -> tuple[Tensor, Tensor]:

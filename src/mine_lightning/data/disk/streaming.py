@@ -24,6 +24,7 @@ from mine_lightning.data.loading.loaders import EpochLoader, spawn_generator
 from mine_lightning.data.loading.placement import fits, training_device
 from mine_lightning.data.loading.stacks import Stacking
 from mine_lightning.data.modules import (
+    OWN,
     SPLITS,
     BatchArguments,
     PairDataModule,
@@ -31,6 +32,7 @@ from mine_lightning.data.modules import (
 )
 from mine_lightning.data.samplers import Partners
 from mine_lightning.data.transforms import Standardize, Transform
+from mine_lightning.support.ambient import own_methods
 from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.keywords import Unpack, check_keywords
 
@@ -41,6 +43,7 @@ FEWEST_UNITS = 8  # in a window
 FIT_ROWS = 100_000
 
 
+@own_methods(*OWN)
 class StreamingDataModule(PairDataModule):
     """Pairs from files that need not fit into memory: NPY and Parquet, read piece by piece.
 

@@ -36,6 +36,7 @@ from mine_lightning.data.loading.loaders import (
 from mine_lightning.data.loading.placement import placed
 from mine_lightning.data.loading.stacks import Batch, Stacking
 from mine_lightning.data.transforms import Transform
+from mine_lightning.support.ambient import each_step
 
 __all__ = ["Blocks", "StreamEvaluation", "StreamLoader", "WindowReader"]
 
@@ -248,6 +249,7 @@ class StreamEvaluation:
         size = self.sampling.batch_size
         return sum(math.ceil(rows / size) for rows in np.diff(self.bounds).tolist())
 
+    @each_step
     def __iter__(self) -> Iterator[Batch]:
         bounds = zip(self.bounds[:-1], self.bounds[1:], strict=True)
         windows = (self.blocks.window(first, last) for first, last in bounds)

@@ -15,6 +15,7 @@ from mine_lightning.data.distributions.base import Distribution
 from mine_lightning.data.loading.placement import placed
 from mine_lightning.data.loading.stacks import Batch, Stack, Stacking
 from mine_lightning.data.samplers import MarginalSampler
+from mine_lightning.support.ambient import each_step
 
 __all__ = [
     "DrawLoader",
@@ -113,6 +114,7 @@ class EpochLoader:
     def __len__(self) -> int:
         return self.stacking.count(self.batches)
 
+    @each_step
     def __iter__(self) -> Iterator[Stack | Batch]:
         if not self._resumed:
             self._position = self._stacks = 0
@@ -292,6 +294,7 @@ class EvaluationLoader:
     def __len__(self) -> int:
         return len(self.chunks)
 
+    @each_step
     def __iter__(self) -> Iterator[Batch]:
         for rows in self.chunks:
             apart = self.z[self.partners(rows)]

@@ -6,6 +6,7 @@ numbers are always drawn on the CPU, so that the order of the rows is the same o
 Lightning, which leaves alone what is already in its place, has nothing to move.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from lightning.fabric.utilities.apply_func import apply_to_collection
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
-__all__ = ["beside", "fits", "placed", "training_device"]
+__all__ = ["beside", "fits", "has_type_of", "placed", "training_device"]
 
 
 def training_device(trainer: Trainer | None) -> torch.device:
@@ -35,9 +36,27 @@ def placed(rows: Tensor, device: torch.device) -> Tensor:
 
 
 def beside(batch: Any, module: nn.Module) -> Any:
-    """Return a batch with its tensors where the module's weights lie.
+    """Return a batch where the module's weights lie, its numbers of the type of the weights.
 
     That is not where ``module.device`` says before Lightning has moved the module, as in ``setup``.
     """
-    device = next(module.parameters()).device
-    return apply_to_collection(batch, Tensor, lambda rows: rows.to(device))
+    weight = float_weight(module)
+    if weight is None:
+        return batch
+
+    def moved(rows: Tensor) -> Tensor:
+        return rows.to(weight.device, weight.dtype if rows.is_floating_point() else None)
+
+    return apply_to_collection(batch, Tensor, moved)
+
+
+def has_type_of(module: nn.Module, rows: Sequence[Tensor]) -> bool:
+    """Whether numbers, unless they are integers, have the type of the module's weights."""
+    weight = float_weight(module)
+    types = {values.dtype for values in rows if values.is_floating_point()}
+    return weight is None or types <= {weight.dtype}
+
+
+def float_weight(module: nn.Module) -> Tensor | None:
+    """Return a weight of a module, None if it has none."""
+    return next((weight for weight in module.parameters() if weight.is_floating_point()), None)
