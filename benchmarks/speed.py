@@ -40,7 +40,7 @@ from mine_lightning import (
     MutualInformationEstimator,
     TensorDataModule,
 )
-from mine_lightning.objectives.functional import donsker_varadhan
+from mine_lightning.functional import donsker_varadhan
 
 ROWS, DIMS, BATCH, HIDDEN, MEMBERS = 10_000, 5, 256, 64, 5
 RESULTS = Path(__file__).resolve().parent / "results"

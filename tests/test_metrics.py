@@ -11,6 +11,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.clustering import MutualInfoScore
 from torchmetrics.wrappers import Running
 
+from mine_lightning.functional import donsker_varadhan
 from mine_lightning.metrics import (
     EffectiveSampleSize,
     LogPartition,
@@ -32,7 +33,6 @@ from mine_lightning.objectives import (
     LearnableBaseline,
     LeaveOneOut,
 )
-from mine_lightning.objectives.functional import donsker_varadhan
 from mine_lightning.objectives.scores import log_mean_exp
 
 OBJECTIVES = [

@@ -10,9 +10,9 @@ import torch
 from scipy.integrate import simpson
 from torch import Tensor, nn
 
+from mine_lightning.functional import f_divergence
 from mine_lightning.objectives import DivergenceBound, FDivergence, divergences
 from mine_lightning.objectives.divergences import Divergence, Pearson, SquaredHellinger
-from mine_lightning.objectives.functional import f_divergence
 from normal_pair import Plane, held_out, mutual_information, optimal_log_ratios, train
 from objective_cases import ACTIVATIONS, CONJUGATES, MEMBERS
 

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from mine_lightning.objectives import divergences
-from mine_lightning.objectives.functional import (
+from mine_lightning.functional import (
     club,
     donsker_varadhan,
     f_divergence,
@@ -17,6 +16,7 @@ from mine_lightning.objectives.functional import (
     smile,
     tuba,
 )
+from mine_lightning.objectives import divergences
 from mine_lightning.objectives.scores import (
     all_pairs,
     candidates,

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mine_lightning.critics.densities import ConditionalGaussian
+from mine_lightning.functional import donsker_varadhan, interpolated_bound, nwj, tuba
 from mine_lightning.metrics import (
     EffectiveSampleSize,
     FInformation,
@@ -33,7 +34,6 @@ from mine_lightning.objectives import (
     Objective,
 )
 from mine_lightning.objectives.divergences import Pearson
-from mine_lightning.objectives.functional import donsker_varadhan, interpolated_bound, nwj, tuba
 from mine_lightning.objectives.pooling import Pooled
 from mine_lightning.training.ensemble import MutualInformationEnsemble
 from mine_lightning.training.estimator import MutualInformationEstimator

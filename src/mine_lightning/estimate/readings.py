@@ -13,7 +13,7 @@ from mine_lightning.estimate.folds import CrossFitDataModule, FoldEvaluation
 from mine_lightning.estimate.permutation import ring_size, rings
 from mine_lightning.estimate.ratios import Choice
 from mine_lightning.estimate.readout import corrected_terms, normalized_terms
-from mine_lightning.objectives.functional import donsker_varadhan, infonce
+from mine_lightning.functional import donsker_varadhan, infonce
 
 __all__ = ["FoldScores", "Readings", "read", "score_folds"]
 
