@@ -46,12 +46,13 @@ def test_a_views_features_ignore_the_rows_held_out() -> None:
 
 
 def test_batches_have_the_contracts_shapes() -> None:
-    data = CrossFitDataModule(*sample(), batch_size=64)
+    data = CrossFitDataModule(*sample())
     data.setup()
     batch = next(iter(data.train_dataloader()))
     (x, z), apart, (joint, marginal) = batch["joint"], batch["marginal"], batch["offset"]
-    assert x.shape == (5, 64, data.x_features.shape[2])
-    assert z.shape == (5, 64, data.z_features.shape[2])
+    assert x.shape == (5, 64, data.x_features.shape[1])
+    pairs = data.x_variates.shape[1] + 1  # products, and the offset
+    assert z.shape == (5, 64, data.z_features.shape[1] + pairs)
     assert apart.shape == (5, 64, 1, z.shape[2])
     assert joint.shape == (5, 64)
     assert marginal.shape == (5, 64, 1)
@@ -84,14 +85,24 @@ def test_partners_are_never_the_own_row() -> None:
     ("arguments", "message"),
     [
         ({"folds": 1}, "Expected `folds` to be an integer of at least 2, got 1"),
-        ({"val_fraction": 1.0}, r"Expected `val_fraction` to be in \(0, 1\), got 1.0"),
-        ({"batch_size": 1}, "Expected `batch_size` to be an integer of at least 2"),
-        ({"val_partners": 0}, "Expected `val_partners` to be an integer of at least 1"),
+        ({"max_rows": 10}, "Expected `max_rows` to be an integer of at least 50, got 10"),
     ],
 )
 def test_mistakes_are_named(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CrossFitDataModule(*sample(), **arguments)
+
+
+def test_rows_beyond_the_most_are_scored_but_train_nothing() -> None:
+    x, z = sample(1_000)
+    data = CrossFitDataModule(x, z, max_rows=500)
+    data.setup()
+    assert data.folds.train.shape[1] + data.folds.val.shape[1] == pytest.approx(400, abs=2)
+    assert torch.cat(data.folds.held).sort().values.tolist() == list(range(1_000))
+    rows = torch.stack(data.folds.held)
+    batch = data.batch(rows, rows.roll(1, 1).unsqueeze(2))
+    view, (seen_x, _) = data.views[0], batch["joint"]
+    assert torch.equal(seen_x[0][:, : data.x_features.shape[1]], view(x[rows[0]], z[rows[0]]).x)
 
 
 def test_levels_are_the_values_of_a_discrete_variable() -> None:

@@ -136,18 +136,21 @@ class RankToNormal(Transform):
 
     def fit(self, rows: Tensor) -> Self:
         columns = _columns(check_rows(rows).double())
-        self.sorted = columns.sort(dim=0).values.T.contiguous()  # (D, N)
+        self.sorted = columns.T.contiguous().sort(dim=1).values  # (D, N)
+        below = torch.searchsorted(self.sorted, self.sorted)
+        upto = torch.searchsorted(self.sorted, self.sorted, right=True)
+        self.middle = (below + upto).double() / 2
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:
         values, count = _columns(rows.double()).T.contiguous(), self.sorted.shape[1]
         below = torch.searchsorted(self.sorted, values)
-        upto = torch.searchsorted(self.sorted, values, right=True)
+        place = below.clamp(max=count - 1)
         left = self.sorted.gather(1, (below - 1).clamp(min=0))
-        right = self.sorted.gather(1, below.clamp(max=count - 1))
+        right = self.sorted.gather(1, place)
         share = ((values - left) / (right - left).clamp(min=1e-300)).clamp(0, 1)
         between = (below - 0.5 + share).clamp(0.25, count - 0.25)
-        ranks = torch.where(upto > below, (below + upto) / 2, between)
+        ranks = torch.where(right == values, self.middle.gather(1, place), between)
         return torch.special.ndtri(ranks / count).T.reshape(rows.shape).to(rows.dtype)
 
 

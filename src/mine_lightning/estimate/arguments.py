@@ -73,6 +73,7 @@ class PairArguments(TrainerArguments, total=False):
     x_transform: TransformLike | None
     z_transform: TransformLike | None
     max_epochs: int | None
+    max_rows: int
     progress_bar: bool
     trainer: Trainer | None
 

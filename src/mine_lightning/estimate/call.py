@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,11 +19,13 @@ from mine_lightning.data.checks import Missing, Pairs, check_pairs
 from mine_lightning.data.transforms import Transform, TransformLike, as_transform
 from mine_lightning.estimate.arguments import TrainerArguments
 from mine_lightning.estimate.crossfit import CrossFitEstimator, FoldCritics
+from mine_lightning.estimate.deadline import Deadline
 from mine_lightning.estimate.dependence import design_effect, mean_variance, row_groups
 from mine_lightning.estimate.diagnostics import Evidence, diagnose
 from mine_lightning.estimate.folds import CrossFitDataModule, Levels
 from mine_lightning.estimate.permutation import CROSS_FITTED, p_value
-from mine_lightning.estimate.readings import Readings, read
+from mine_lightning.estimate.readings import Readings, read, scored_pairs
+from mine_lightning.estimate.readout import TILT
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.estimate.sample import Sample
 from mine_lightning.estimate.splits import Splitter
@@ -55,6 +57,7 @@ def estimate_mutual_information(
     x_transform: TransformLike | None = None,
     z_transform: TransformLike | None = None,
     max_epochs: int | None = None,
+    max_rows: int = 100_000,
     progress_bar: bool = True,
     trainer: Trainer | None = None,
     **trainer_kwargs: Unpack[TrainerArguments],
@@ -64,9 +67,10 @@ def estimate_mutual_information(
     .. math:: I(X; Z) = \mathbb{E}\Bigl[\ln \frac{p(x, z)}{p(x) p(z)}\Bigr]
 
     Each fold's critic is trained on the rows of the other folds, all of them in one
-    ``Trainer.fit``: a closed-form Gaussian log ratio plus a network, by the logistic loss. Every
-    row is scored by the critic that has not seen it. The estimate is the mean of the held-out value
-    and of the same value on training rows: the first is biased low, the second high.
+    ``Trainer.fit``: a closed-form log ratio, which validation rows choose among those of
+    :mod:`mine_lightning.estimate.ratios`, plus a network, by the logistic loss. Every row is scored
+    by the critic that has not seen it. The estimate is the mean of the held-out value and of the
+    same value on training rows: the first is biased low, the second high.
 
     Where a variable takes few values, such as a label, scores are normalised over all of them:
     the value is the entropy of the label less the cross-entropy of a classifier.
@@ -102,10 +106,13 @@ def estimate_mutual_information(
         z_transform: Invertible transform of z, likewise.
         max_epochs: Largest number of epochs; by default 250,000 / N, at least 25, at most 80, and
             up to three times as many while most critics improve steadily.
+        max_rows: Number of rows beyond which a random part of them trains the critics, to bound the
+            time; all rows are scored.
         progress_bar: Whether to show Lightning's progress bar.
         trainer: A Trainer to use as it is, in place of the next arguments and ``max_epochs``.
         trainer_kwargs: Arguments of :class:`lightning.pytorch.Trainer`: loggers, callbacks,
-            devices and so on. With ``strategy="ddp"`` all processes compute the same number.
+            devices and so on. ``max_time`` covers all of the call: training ends in time for the
+            scores. With ``strategy="ddp"`` all processes compute the same number.
 
     Returns:
         The estimate with its interval, diagnostics and pointwise values.
@@ -142,6 +149,7 @@ def estimate_mutual_information(
         z_transform=b_transform,
         seed=seed,
         groups=None if given is None else given[pairs.kept],
+        max_rows=max_rows,
     )
     if trainer is not None and (trainer_kwargs or max_epochs is not None):
         raise ValueError("Expected either `trainer` or arguments for one, got both.")
@@ -151,7 +159,11 @@ def estimate_mutual_information(
             if max_epochs is None:
                 usual = default_epochs(len(pairs.x))
                 max_epochs = 3 * usual
+            limit: Any = trainer_kwargs.pop("max_time", None)
             trainer = quiet_trainer(max_epochs, progress_bar, **trainer_kwargs)
+            if limit is not None:
+                callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+                callbacks.append(Deadline(limit, scored_pairs(data)))
         check_launcher(trainer)
         model = CrossFitEstimator(folds=len(data.folds.held), seed=seed, usual_epochs=usual)
         trainer.fit(model, datamodule=data)
@@ -244,7 +256,7 @@ def _evidence(
         joint=torch.cat(readings.held.joint),
         marginal=torch.cat(readings.held.marginal),
         terms=readings.terms,
-        tilt=math.inf if readings.discrete else model.tilt,
+        tilt=math.inf if readings.discrete else TILT,
         epochs=len(model.learning_curve) - 1,
         best_epoch=model.best_epoch.cpu(),
         stopped=model.finished,
@@ -260,7 +272,6 @@ def _placed(values: Tensor, places: Tensor, rows: int) -> NDArray[np.float64]:
 
 
 def _settings(data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool) -> dict[str, Any]:
-    names = ("learning_rate", "weight_decay", "averaging", "patience", "late_share", "tilt")
     transforms = [_plain(data.x_transform), _plain(data.z_transform)]
     x_transform, z_transform = reversed(transforms) if swapped else transforms
     return {
@@ -270,7 +281,6 @@ def _settings(data: CrossFitDataModule, model: CrossFitEstimator, swapped: bool)
         "max_epochs": model.trainer.max_epochs,
         "x_transform": x_transform,
         "z_transform": z_transform,
-        **{name: getattr(model, name) for name in names},
     }
 
 

@@ -9,7 +9,7 @@ from typing_extensions import Self
 from mine_lightning.critics.gaussian import canonical_pairs
 from mine_lightning.data.transforms import Standardize
 
-__all__ = ["CommonDirections"]
+__all__ = ["CommonDirections", "bounded"]
 
 BOUND = 2.5  # standard deviations at which a variate levels off
 
@@ -56,11 +56,11 @@ class CommonDirections:
 
     def of_x(self, x: Tensor) -> Tensor:
         """Return the variates of rows of x, shape ``(M, R)``, float32."""
-        return _bounded(self.x_scale(x) @ self.pairs.x_directions)
+        return bounded(self.x_scale(x) @ self.pairs.x_directions)
 
     def of_z(self, z: Tensor) -> Tensor:
         """Return the variates of rows of z, shape ``(M, R)``, float32."""
-        return _bounded(self.z_scale(z) @ self.pairs.z_directions)
+        return bounded(self.z_scale(z) @ self.pairs.z_directions)
 
 
 def _scored(variates: Tensor) -> Tensor:
@@ -69,5 +69,6 @@ def _scored(variates: Tensor) -> Tensor:
     return (centred / centred.square().mean(0).sqrt().clamp(min=1e-12)).clamp(-4, 4)
 
 
-def _bounded(variates: Tensor) -> Tensor:
+def bounded(variates: Tensor) -> Tensor:
+    """Return variates that level off at 2.5 standard deviations, float32."""
     return (BOUND * torch.tanh(variates / BOUND)).float()

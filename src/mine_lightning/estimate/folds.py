@@ -12,22 +12,31 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import Self
 
-from mine_lightning.data.loading.loaders import EpochLoader, spawn_generator
+from mine_lightning.data.loading.loaders import EpochLoader, gather, spawn_generator
 from mine_lightning.data.loading.placement import training_device
 from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.loading.stacks import Batch, Stacking
 from mine_lightning.data.samplers import Derangement, Partners
 from mine_lightning.data.transforms import Transform
-from mine_lightning.estimate.directions import CommonDirections
+from mine_lightning.estimate.directions import CommonDirections, bounded
 from mine_lightning.estimate.features import Described, Features
 from mine_lightning.estimate.ratios import Choice, choose
 from mine_lightning.estimate.reduction import Reduction
-from mine_lightning.estimate.splits import Splitter, split_folds
-from mine_lightning.support.arguments import check_integer, check_share
+from mine_lightning.estimate.splits import Folds, Splitter, split_folds
+from mine_lightning.support.arguments import check_integer
 
 __all__ = ["CrossFitDataModule", "FoldView", "Levels", "padded"]
 
 PAIRS_AT_ONCE = 4096
+MOST_FITTED = 20_000  # training rows that closed forms are fitted on
+ROWS_FOR_DIRECTIONS = 3_000
+MOST_PRODUCTS = 8  # of paired columns, shown to the network
+EPOCH_BATCHES = 32  # at most: where rows are many, an epoch is a part of them
+MOST_VALIDATED = 2_000  # rows scored after an epoch
+OFFSET_BOUND = 4.0  # nats, at which the offset that the network is shown levels off
+VAL_FRACTION = 0.125  # of the rows outside a fold
+BATCH_SIZE = 512  # rows; fewer where an epoch would have fewer than ten batches
+VAL_PARTNERS = 5
 MOST_LEVELS = 50
 LEAST_GAIN = 0.3  # of correlation, by oscillations that are shown to the network
 
@@ -63,12 +72,16 @@ class Seen(NamedTuple):
         z: What it is shown of z, shape ``(M, F_z)``, float32.
         x_code: What the closed form's scores depend on, shape ``(M, R)``, float64.
         z_code: Likewise.
+        x_variates: Those columns that the closed form pairs, bounded, shape ``(M, P)``, float32.
+        z_variates: Likewise.
     """
 
     x: Tensor
     z: Tensor
     x_code: Tensor
     z_code: Tensor
+    x_variates: Tensor
+    z_variates: Tensor
 
 
 class FoldView:
@@ -98,12 +111,19 @@ class FoldView:
 
     def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Self:
         """Fit on training rows, and choose on validation rows."""
-        x, z = x.flatten(1), z.flatten(1)
-        self.reduction.fit(x[train], z[train])
+        train, (fitted, chosen) = (
+            train[:MOST_FITTED],
+            torch.arange(min(len(train), MOST_FITTED) + len(val)).split(
+                [min(len(train), MOST_FITTED), len(val)]
+            ),
+        )
+        rows = torch.cat([train, val])
+        x, z = x[rows].flatten(1), z[rows].flatten(1)
+        self.reduction.fit(x[fitted], z[fitted])
         x, z = self.reduction.of_x(x), self.reduction.of_z(z)
-        a, b = self.x_features.fit(x[train])(x), self.z_features.fit(z[train])(z)
-        self._find_directions(a, b, train, val)
-        self.choice = choose(a, b, train, val)
+        a, b = self.x_features.fit(x[fitted])(x), self.z_features.fit(z[fitted])(z)
+        self._find_directions(a, b, fitted[:ROWS_FOR_DIRECTIONS], chosen)
+        self.choice = choose(a, b, fitted, chosen)
         return self
 
     def _find_directions(self, a: Described, b: Described, train: Tensor, val: Tensor) -> None:
@@ -128,11 +148,12 @@ class FoldView:
         shown_x = [found.of_x(a.functions[kind]) for kind, found in self.directions.items()]
         shown_z = [found.of_z(b.functions[kind]) for kind, found in self.directions.items()]
         ratio = self.choice.ratio
+        codes = ratio.encode_x(a), ratio.encode_z(b)
         return Seen(
             torch.cat([a.inputs, *shown_x], dim=1),
             torch.cat([b.inputs, *shown_z], dim=1),
-            ratio.encode_x(a),
-            ratio.encode_z(b),
+            *codes,
+            *(bounded(ratio.paired(code)[:, :MOST_PRODUCTS]) for code in codes),
         )
 
 
@@ -149,13 +170,12 @@ class CrossFitDataModule(LightningDataModule):
         x: Checked rows, shape ``(N, ...)``.
         z: Checked rows, shape ``(N, ...)``.
         folds: Number E of folds, at least 2, or a splitter of scikit-learn.
-        val_fraction: Share of the rows outside a fold that its critic is selected on.
-        batch_size: Rows in a minibatch; fewer where an epoch would have fewer than ten.
-        val_partners: Partners for each validation row.
         x_transform: Invertible transform of x; :class:`~mine_lightning.RankToNormal` by default.
         z_transform: Invertible transform of z, likewise.
         seed: Seed of the folds, the order and the partners.
         groups: Number of the group of each row, whose rows stay together, shape ``(N,)``.
+        max_rows: Number of rows from which on a random part of the training rows is left out. All
+            rows are scored.
 
     Attributes:
         levels: The values of z, if it is discrete.
@@ -169,40 +189,47 @@ class CrossFitDataModule(LightningDataModule):
         x: Tensor,
         z: Tensor,
         folds: int | Splitter = 5,
-        val_fraction: float = 0.125,
-        batch_size: int = 512,
-        val_partners: int = 5,
         x_transform: Transform | None = None,
         z_transform: Transform | None = None,
         seed: int = 0,
         groups: Tensor | None = None,
+        max_rows: int = 100_000,
     ) -> None:
         super().__init__()
-        check_integer("batch_size", batch_size, least=2)
-        check_integer("val_partners", val_partners)
-        check_share("val_fraction", val_fraction)
-        self.x, self.z, self.seed, self.val_partners = x, z, seed, val_partners
+        check_integer("max_rows", max_rows, least=50)
+        self.x, self.z, self.seed = x, z, seed
         self.levels, self.groups = Levels.of(z), groups
         labels = None if self.levels is None else self.levels.numbers
         generator = spawn_generator(seed, 1)
-        self.folds = split_folds(len(x), folds, val_fraction, generator, groups, labels)
-        rows = self.folds.train.shape[1]
-        self.batch_size = min(batch_size, rows, max(64, rows // 10))
+        split = split_folds(len(x), folds, VAL_FRACTION, generator, groups, labels)
+        share = min(1.0, max_rows / len(x))
+        train, val = (part[:, : math.ceil(share * part.shape[1])] for part in split[:2])
+        self.folds = Folds(train, val, split.held)
+        rows = train.shape[1]
+        self.batch_size = min(BATCH_SIZE, rows, max(64, rows // 10))
         self.x_transform, self.z_transform = x_transform, z_transform
         self.views: list[FoldView] = []
 
     def setup(self, stage: str | None = None) -> None:
-        """Fit every fold's view on its training rows and apply it to all rows."""
+        """Fit every fold's view on its training rows and apply it to the rows that it needs."""
         if self.views:
             return
-        train, val, _ = self.folds
-        views = [FoldView(self.x_transform, self.z_transform) for _ in train]
-        folds = zip(views, train, val, strict=True)
-        seen = [view.fit(self.x, self.z, *rows)(self.x, self.z) for view, *rows in folds]
-        self.views = views
-        self.x_features = padded([rows.x for rows in seen])  # (E, N, F_x)
-        self.z_features = padded([rows.z for rows in seen])  # (E, N, F_z)
+        common = torch.zeros(0, dtype=torch.long) if self.levels is None else self.levels.rows
+        needed = [torch.cat([*parts, common]) for parts in zip(*self.folds, strict=True)]
+        self.views, seen = [], []
+        for rows, train, val in zip(needed, *self.folds[:2], strict=True):
+            view = FoldView(self.x_transform, self.z_transform)
+            self.views.append(view.fit(self.x, self.z, train, val))
+            seen.append(view(self.x[rows], self.z[rows]))
+        parts = zip(*((s.x, s.z, s.x_variates, s.z_variates) for s in seen), strict=True)
+        shown = [torch.cat(filled(part)) for part in parts]
+        self.x_features, self.z_features, self.x_variates, self.z_variates = shown  # (L, *)
         self.codes = [(rows.x_code, rows.z_code) for rows in seen]
+        starts = torch.tensor([0, *map(len, needed)]).cumsum(0)
+        self.places = torch.zeros(len(needed), len(self.x), dtype=torch.long)  # (E, N) in (L,)
+        for place, rows, start in zip(self.places, needed, starts, strict=False):
+            place[rows] = start + torch.arange(len(rows))
+        self.starts = starts[:-1]
 
     def batch(self, rows: Tensor, partners: Tensor) -> Batch:
         """Return the batch of some rows.
@@ -212,25 +239,28 @@ class CrossFitDataModule(LightningDataModule):
             partners: Row numbers of the partners, shape ``(E, N, K)``.
         """
         candidates = torch.cat([rows.unsqueeze(2), partners], dim=2)  # (E, N, 1 + K)
-        fold = torch.arange(len(rows))
-        z = self.z_features[fold[:, None, None], candidates]
-        offset = self.offsets(rows, candidates).float()
+        i, j = (self.places.gather(1, part.flatten(1)) for part in (rows, candidates))
+        j = j.view(candidates.shape)
+        offset = self._offsets(i, j).float()
+        products = gather(self.x_variates, i).unsqueeze(2) * gather(self.z_variates, j)
+        z = with_pairs(gather(self.z_features, j), products, offset)
         return {
-            "joint": (self.x_features[fold[:, None], rows], z[:, :, 0]),
+            "joint": (gather(self.x_features, i), z[:, :, 0]),
             "marginal": z[:, :, 1:],
             "offset": (offset[:, :, 0], offset[:, :, 1:]),
         }
 
-    def offsets(self, rows: Tensor, candidates: Tensor) -> Tensor:
-        """Return the scores of the closed forms, shape ``(E, N, K)``, float64.
-
-        Args:
-            rows: Row numbers of x for each fold, shape ``(E, N)``.
-            candidates: Row numbers of z, shape ``(E, N, K)``.
-        """
-        folds = zip(self.views, self.codes, rows, candidates, strict=True)
+    def _offsets(self, rows: Tensor, candidates: Tensor) -> Tensor:
+        """Return the scores of the closed forms of rows by their places, shape ``(E, N, K)``."""
+        start = self.starts.unsqueeze(1)
+        folds = zip(
+            self.views, self.codes, rows - start, candidates - start.unsqueeze(2), strict=True
+        )
         return torch.stack(
-            [view.choice.ratio.score(a[i].unsqueeze(1), b[j]) for view, (a, b), i, j in folds]
+            [
+                view.choice.ratio.score(gather(a, i).unsqueeze(1), gather(b, j))
+                for view, (a, b), i, j in folds
+            ]
         )
 
     def train_dataloader(self) -> EpochLoader | Prefetcher:
@@ -238,7 +268,7 @@ class CrossFitDataModule(LightningDataModule):
         return prefetched(FoldLoader(self, stacking), training_device(self.trainer))
 
     def val_dataloader(self) -> "FoldEvaluation":
-        return self.evaluation(self.folds.val, self.val_partners, seed=2)
+        return self.evaluation(self.folds.val[:, :MOST_VALIDATED], VAL_PARTNERS, seed=2)
 
     def evaluation(self, rows: Tensor, partners: int, seed: int) -> "FoldEvaluation":
         """Return a loader of given rows, shape ``(E, N)``, with partners from among them."""
@@ -252,10 +282,30 @@ class CrossFitDataModule(LightningDataModule):
         return FoldEvaluation(self, rows, levels.rows.expand(*rows.shape, -1))
 
 
+def with_pairs(z: Tensor, products: Tensor, offset: Tensor) -> Tensor:
+    """Return the inputs of z with what is known of each pair: products of variates, and the offset.
+
+    Args:
+        z: Shape ``(*, F_z)``.
+        products: Shape ``(*, P)``.
+        offset: Scores of the closed form, shape ``(*,)``.
+
+    Returns:
+        Shape ``(*, F_z + P + 1)``.
+    """
+    shown = OFFSET_BOUND / 2 * torch.tanh(offset / OFFSET_BOUND)
+    return torch.cat([z, products, shown.unsqueeze(-1)], dim=-1)
+
+
+def filled(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Fill tensors whose last dimensions differ up with zeros."""
+    most = max(tensor.shape[-1] for tensor in tensors)
+    return [F.pad(tensor, (0, most - tensor.shape[-1])) for tensor in tensors]
+
+
 def padded(tensors: Sequence[Tensor]) -> Tensor:
     """Stack tensors whose last dimensions differ, filled up with zeros."""
-    most = max(tensor.shape[-1] for tensor in tensors)
-    return torch.stack([F.pad(tensor, (0, most - tensor.shape[-1])) for tensor in tensors])
+    return torch.stack(filled(tensors))
 
 
 class FoldLoader(EpochLoader):
@@ -269,13 +319,14 @@ class FoldLoader(EpochLoader):
     def __init__(self, data: CrossFitDataModule, stacking: Stacking | None = None) -> None:
         self.data = data
         rows = data.folds.train.shape[1]
-        super().__init__(rows // data.batch_size, stacking)
+        super().__init__(min(EPOCH_BATCHES, rows // data.batch_size), stacking)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         train, size = self.data.folds.train, self.data.batch_size
         generator = spawn_generator(self.data.seed, 3, epoch)
-        order = train.gather(1, torch.rand(train.shape, generator=generator).argsort(1))
-        partners = Derangement().partners(order, train.shape[1], generator)
+        drawn = torch.rand(train.shape, generator=generator).argsort(1)
+        order = train.gather(1, drawn[:, : self.batches * size])
+        partners = Derangement().partners(order, order.shape[1], generator)
         batches = zip(order.split(size, 1), partners.split(size, 1), strict=True)
         for rows, others in islice(batches, self.batches):
             yield self.data.batch(rows, others.unsqueeze(2))

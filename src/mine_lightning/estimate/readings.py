@@ -9,7 +9,12 @@ from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.data.loading.loaders import spawn_generator
 from mine_lightning.estimate.crossfit import CrossFitEstimator
 from mine_lightning.estimate.diagnostics import LEAST_PAIRS, effective_sample_size
-from mine_lightning.estimate.folds import CrossFitDataModule, FoldEvaluation
+from mine_lightning.estimate.folds import (
+    MOST_VALIDATED,
+    VAL_PARTNERS,
+    CrossFitDataModule,
+    FoldEvaluation,
+)
 from mine_lightning.estimate.permutation import ring_size, rings
 from mine_lightning.estimate.ratios import Choice
 from mine_lightning.estimate.readout import corrected_terms, normalized_terms
@@ -18,6 +23,7 @@ from mine_lightning.functional import donsker_varadhan, infonce
 __all__ = ["FoldScores", "Readings", "read", "score_folds"]
 
 PARTNERS, HELD_PARTNERS = 10, 20
+MOST_SEEN = 10_000  # training rows of a fold that are scored
 
 
 class FoldScores(NamedTuple):
@@ -66,7 +72,7 @@ def score_folds(
     joint, marginal = ([s[: len(r)] for s, r in zip(side, rows, strict=True)] for side in scores)
     both = list(zip(joint, marginal, strict=True))
     if data.levels is None:
-        terms = [corrected_terms(*pair, model.tilt) for pair in both]
+        terms = [corrected_terms(*pair) for pair in both]
         paired = [torch.cat([own.unsqueeze(1), apart], dim=1) for own, apart in both]
     else:
         terms = [normalized_terms(*pair, data.levels.log_weights) for pair in both]
@@ -143,15 +149,29 @@ class Readings(NamedTuple):
         return max(bounds)
 
 
+def _seen(data: CrossFitDataModule) -> Tensor:
+    """Return the training rows that are scored, shape ``(E, n)``."""
+    return data.folds.train[:, : min(MOST_SEEN, 2 * len(data.folds.held[0]))]
+
+
+def scored_pairs(data: CrossFitDataModule) -> float:
+    """Return how many pairs :func:`read` scores, over those of a validation."""
+    few, many = PARTNERS, HELD_PARTNERS
+    if data.levels is not None:
+        few = many = len(data.levels.rows)
+    pairs = (2 + few + many) * len(data.x) + (1 + few) * _seen(data).numel()
+    return pairs / ((1 + VAL_PARTNERS) * data.folds.val[:, :MOST_VALIDATED].numel())
+
+
 def read(model: CrossFitEstimator, data: CrossFitDataModule) -> Readings:
     """Score the rows after a fit."""
     held = data.folds.held
-    train = list(data.folds.train[:, : 2 * len(held[0])])
+    train = list(_seen(data))
     return Readings(
         score_folds(model, data, model.late, held, HELD_PARTNERS),
         score_folds(model, data, model.late, train),
         score_folds(model, data, model.best, held),
         data.levels is not None,
         [view.choice for view in data.views],
-        (model.first_loss - model.best_loss).cpu(),
+        model.gain.cpu(),
     )

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["corrected_terms", "normalized_terms"]
+__all__ = ["TILT", "corrected_terms", "normalized_terms"]
+
+TILT = 2.0  # nats
 
 
-def corrected_terms(joint: Tensor, marginal: Tensor, tilt: float = 2.0) -> Tensor:
+def corrected_terms(joint: Tensor, marginal: Tensor, tilt: float = TILT) -> Tensor:
     r"""Compute the terms whose mean is the mutual information, corrected for the critic's error.
 
     .. math::

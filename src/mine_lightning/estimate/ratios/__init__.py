@@ -34,8 +34,7 @@ FAMILY: tuple[type[LogRatio], ...] = (
 )
 
 LEAST_GAIN = 0.75  # standard errors by which a closed form has to beat independence
-NEAR = 2.0  # standard errors of a difference: closed forms nearer than this are tried on all rows
-MOST_TRIED = 2
+NEAR = 2.0  # standard errors of a difference: of closed forms nearer than this the simpler is taken
 LEAST_SCREENED, ROWS_PER_COLUMN = 2_000, 100  # training rows that the family is fitted on first
 VALIDATION_ROWS = 500
 
@@ -60,7 +59,8 @@ class Choice(NamedTuple):
 def choose(x: Described, z: Described, train: Tensor, val: Tensor) -> Choice:
     """Fit the family on training rows, and choose by the logistic loss of validation rows.
 
-    All are fitted on some of the rows first, and the best, with what is hardly worse, on all.
+    All are fitted on some of the rows first; the best, and the simplest that is hardly worse, on
+    all.
 
     Args:
         x: All rows of x.
@@ -92,23 +92,24 @@ def _fitted(
 
 
 def _simplest(found: list[tuple[LogRatio, Tensor]]) -> tuple[LogRatio, Tensor]:
-    """Return the first that no later one beats by a standard error, or by half of the loss.
+    """Return the first that no later one beats by two standard errors, or by half of the loss.
 
     Where a ratio is large, all of its loss rests on a few pairs, and so does a standard error.
     """
     chosen = found[0]
     for other in found[1:]:
         gain = chosen[1] - other[1]
-        clearly = gain.mean() > gain.std() / math.sqrt(len(gain))
+        clearly = gain.mean() > NEAR * gain.std() / math.sqrt(len(gain))
         if clearly or other[1].mean() < chosen[1].mean() / 2:
             chosen = other
     return chosen
 
 
 def _best(found: dict[type[LogRatio], tuple[LogRatio, Tensor]]) -> list[type[LogRatio]]:
-    """Return the kind with the least loss, and those that are hardly worse."""
+    """Return the kind with the least loss, after the simplest that is hardly worse."""
     ordered = sorted(found, key=lambda kind: found[kind][1].mean().item())
     best = found[ordered[0]][1]
     worse = {kind: found[kind][1] - best for kind in ordered}
     near = [k for k, w in worse.items() if w.mean() <= NEAR * w.std() / math.sqrt(len(w))]
-    return [kind for kind in found if kind in near[:MOST_TRIED]]
+    simplest = next(kind for kind in found if kind in near)
+    return [simplest] if simplest is ordered[0] else [simplest, ordered[0]]

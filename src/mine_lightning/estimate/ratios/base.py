@@ -11,7 +11,7 @@ from mine_lightning.estimate.features import Described
 
 __all__ = ["Independence", "LogRatio", "logistic_losses", "ranks"]
 
-PARTNERS = 200
+PARTNERS = 100
 
 
 class LogRatio:
@@ -68,6 +68,10 @@ class LogRatio:
         """Return T of all N encoded rows of x with all M encoded rows of z, shape ``(N, M)``."""
         return self.pairwise(a.unsqueeze(1), b)
 
+    def paired(self, code: Tensor) -> Tensor:
+        """Return the columns of encoded rows that depend in pairs, the strongest first, if any."""
+        return code[..., :0]
+
     def score(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the scores of encoded rows; arguments and shape as of :meth:`pairwise`."""
         return self._doubted(self.pairwise(a, b))
@@ -123,9 +127,11 @@ def logistic_losses(joint: Tensor, table: Tensor) -> Tensor:
         >>> logistic_losses(torch.zeros(3), torch.zeros(3, 2))
         tensor([1.3863, 1.3863, 1.3863])
     """
-    own = torch.ones_like(table, dtype=torch.bool).tril().triu()
-    apart = F.softplus(table).masked_fill(own, 0).sum(1) / (~own).sum(1).clamp(min=1)
-    return F.softplus(-joint) + apart
+    losses, count = F.softplus(table), min(table.shape)
+    losses.diagonal().zero_()
+    others = torch.full_like(joint, table.shape[1])
+    others[:count] -= 1
+    return F.softplus(-joint) + losses.sum(1) / others.clamp(min=1)
 
 
 def ranks(most: int) -> list[int]:

@@ -20,7 +20,7 @@ from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, logistic_los
 
 __all__ = ["Canonical", "DirectionAndRadius", "IndependentComponents", "NormalScores", "Values"]
 
-STEPS, TOLERANCE = 100, 1e-3  # of FastICA
+STEPS, TOLERANCE = 40, 1e-3  # of FastICA
 MOST_COLUMNS, ROWS_PER_COLUMN = 80, 20  # of a side whose components are looked for
 
 
@@ -73,6 +73,9 @@ class Canonical(LogRatio):
 
     def encode_z(self, z: Described) -> Tensor:
         return self.z_scale(self.z_side(z)) @ self.pairs.z_directions
+
+    def paired(self, code: Tensor) -> Tensor:
+        return code
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         return gaussian_log_ratio(a, b, self.pairs.correlations)

@@ -13,8 +13,8 @@ from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, logistic_los
 __all__ = ["CommonFunctions", "Copulas", "MatchedColumns"]
 
 CELLS = 32  # along a side of the histogram
-WIDTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the kernel, in cells
-MOST_PAIRS = 500_000  # of columns of rows, scored at once to choose among the widths
+WIDTHS = (0.7, 1.5, 3.0, 6.0)  # of the kernel, in cells
+MOST_PAIRS = 100_000  # of columns of rows, scored at once to choose among the widths
 MOST_VARIATES, MOST_MATCHED = 16, 64
 
 
@@ -67,7 +67,7 @@ class Copulas(LogRatio):
             density = smoothed(self.counts, width).flatten()
             joint, table = ((normal + density[cells]).cumsum(-1) for normal, cells in parts)
             for rank in ranks(a.shape[1])[1:]:
-                losses = logistic_losses(joint[..., rank - 1], table[..., rank - 1])
+                losses = logistic_losses(joint[:, rank - 1], table[:, :, rank - 1])
                 found[losses.mean().item()] = width, rank
         if found:
             self._keep(*found[min(found)])
@@ -86,6 +86,9 @@ class Copulas(LogRatio):
 
     def encode_z(self, z: Described) -> Tensor:
         return self.z_scores(self.columns_of_z(z))[:, : self.rank]
+
+    def paired(self, code: Tensor) -> Tensor:
+        return code
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         density = self.log_density.flatten()

@@ -1,0 +1,36 @@
+"""An end of training that leaves time for the scores."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
+
+__all__ = ["Deadline"]
+
+MARGIN = 1.5  # scores in new memory take longer than those of validation rows
+
+
+class Deadline(Callback):
+    """End training so that a call with all its scores takes a given time.
+
+    How long the scores take is told from the validations. One epoch is trained at least.
+
+    Args:
+        max_time: The time from now on, as ``max_time`` of a Trainer.
+        pairs: Pairs that are scored after the training, over those that are scored in a validation.
+    """
+
+    def __init__(self, max_time: str | timedelta | dict[str, int], pairs: float) -> None:
+        seconds = Timer(max_time).time_remaining()
+        if seconds is None or not seconds > 0:
+            raise ValueError(f"Expected `max_time` to be positive, got {max_time!r}.")
+        self.end, self.pairs = time.perf_counter() + seconds, pairs
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.start = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> Any:
+        now = time.perf_counter()
+        trainer.should_stop |= now + MARGIN * self.pairs * (now - self.start) > self.end
