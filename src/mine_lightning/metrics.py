@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.utilities.plot import _AX_TYPE, _PLOT_OUT_TYPE
 from typing_extensions import Self
 
 from mine_lightning.objectives import DivergenceBound, DonskerVaradhan, Objective
@@ -17,6 +16,7 @@ from mine_lightning.objectives.base import Statistic, check_objective
 from mine_lightning.objectives.divergences import Divergence
 from mine_lightning.objectives.pooling import Pooled, narrow, widest
 from mine_lightning.support.ambient import forget_threads
+from mine_lightning.support.upstream import Axes, Drawn, draw
 
 __all__ = [
     "EffectiveSampleSize",
@@ -139,9 +139,7 @@ class PooledMetric(Metric):
         for name, state in pooled._asdict().items():
             setattr(self, name, state)
 
-    def plot(
-        self, val: Tensor | Sequence[Tensor] | None = None, ax: _AX_TYPE | None = None
-    ) -> _PLOT_OUT_TYPE:
+    def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Axes | None = None) -> Drawn:
         """Plot a single or multiple values from the metric.
 
         Args:
@@ -160,7 +158,7 @@ class PooledMetric(Metric):
             >>> metric.update(torch.randn(10), torch.randn(10))
             >>> figure, axis = metric.plot()
         """
-        return self._plot(val, ax)
+        return draw(self, val, ax)
 
     def _checked(self, value: Tensor, name: str = "estimate", least: int = 1) -> Tensor:
         value = narrow(value, self.dtype)

@@ -9,6 +9,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
 from mine_lightning.support.arguments import check_integer, check_widths
+from mine_lightning.support.upstream import convolve
 
 __all__ = [
     "ACTIVATIONS",
@@ -104,7 +105,7 @@ class SpectralConv2d(nn.Conv2d):
     """A convolution whose kernel, as a matrix, has a largest singular value of 1."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, spectral_normalize(self.weight), self.bias)
+        return convolve(self, input, spectral_normalize(self.weight))
 
 
 class LazySpectralConv2d(nn.LazyConv2d):

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -36,6 +35,7 @@ from mine_lightning.support.config import as_plain
 from mine_lightning.support.interrupts import interruptible
 from mine_lightning.support.keywords import Unpack, check_keywords
 from mine_lightning.support.remarks import without_remarks
+from mine_lightning.support.upstream import spawns
 
 __all__ = ["estimate_mutual_information"]
 
@@ -174,7 +174,7 @@ def estimate_mutual_information(
 
 def check_launcher(trainer: Trainer) -> None:
     """Raise if training would run in processes of its own, which bring back the weights alone."""
-    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+    if spawns(trainer):
         raise ValueError(
             "Expected a strategy whose processes run the whole program, such as 'ddp', got one "
             "that spawns or forks processes for the training alone."

@@ -20,6 +20,7 @@ from mine_lightning.data.loading.placement import beside
 from mine_lightning.estimate.folds import FoldView, padded, with_pairs
 from mine_lightning.estimate.readout import corrected_terms
 from mine_lightning.support.distributed import Processes
+from mine_lightning.support.upstream import lerp_
 
 __all__ = ["CrossFitEstimator", "FoldCritics"]
 
@@ -158,7 +159,7 @@ class CrossFitEstimator(LightningModule):
     def _average(self) -> None:
         keep = min(AVERAGING, (self.global_step + 1) / (self.global_step + 10))
         averages, weights = self.averaged.parameters(), self.critics.parameters()
-        torch._foreach_lerp_(list(averages), list(weights), 1 - keep)
+        lerp_(list(averages), list(weights), 1 - keep)
 
     def on_validation_epoch_start(self) -> None:
         self._scores: list[tuple[Tensor, Tensor]] = []

@@ -24,7 +24,7 @@ from mine_lightning.monitor.taps import (
     parse_tap,
 )
 from mine_lightning.support.arguments import check_integer
-from mine_lightning.support.upstream import logged_by_others, logs_now
+from mine_lightning.support.upstream import logged_by_others, logs_now, state_key
 
 __all__ = ["MutualInformationMonitor"]
 
@@ -110,7 +110,7 @@ class MutualInformationMonitor(Callback):
         }
         template = MutualInformationLearner() if learner is None else learner
         self.learners = {curve: copy.deepcopy(template) for curve in self.pairs}
-        self._state_key = self._generate_state_key(name=name, pairs=self.pairs)
+        self._state_key = state_key(self, name=name, pairs=self.pairs)
         self._recorders: dict[str, Recorder] = {}
         self._handles: list[RemovableHandle] = []
         self._empty = dict.fromkeys(self.pairs, 0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from mine_lightning.support.upstream import in_backward, runs_compiled
+from mine_lightning.support.upstream import in_backward, runs_compiled, wraps_compiled
 
 __all__ = [
     "Call",
@@ -223,7 +223,7 @@ def check_eager(host: nn.Module, tap: Tap) -> None:
             "scripted one, whose hooks do not run. Tap the module around it, or give a function "
             "(trainer, pl_module, outputs, batch) -> Tensor."
         )
-    wrapped = any(hasattr(parent, "_orig_mod") for parent in around)
+    wrapped = any(map(wraps_compiled, around))
     if wrapped or any(map(runs_compiled, [*around, module])):
         raise ValueError(
             f"Expected the submodule of the tap '{tap.text}' to be called outside a compiled "

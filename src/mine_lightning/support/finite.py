@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mine_lightning.support.distributed import Processes
+from mine_lightning.support.upstream import norms
 
 __all__ = ["Snapshot", "any_bad", "bad", "read", "weights"]
 
@@ -81,5 +82,5 @@ def _bad(tensors: list[Tensor]) -> Tensor:
     small = [tensor.flatten() for tensor in tensors if tensor.numel() < SMALL]
     large = [tensor for tensor in tensors if tensor.numel() >= SMALL]
     together = [torch.cat(small)] if small else []
-    norms = torch._foreach_norm([*together, *large], math.inf)
-    return (~torch.stack(norms).isfinite().all()).float()
+    largest = norms([*together, *large], math.inf)
+    return (~torch.stack(largest).isfinite().all()).float()

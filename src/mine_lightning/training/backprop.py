@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from mine_lightning.critics.layers import PairLinear
 from mine_lightning.critics.networks import ConcatCritic, join
+from mine_lightning.support.upstream import is_hooked
 
 __all__ = ["Backprop", "Tape"]
 
@@ -85,7 +86,7 @@ class Backprop:
             return None
         modules, weights = list(critic.modules()), list(critic.parameters())
         plain = {ConcatCritic, PairLinear, nn.ModuleList, nn.Linear}.issuperset(map(type, modules))
-        hooked = any(getattr(part, name, None) for part in [*modules, *weights] for name in HOOKS)
+        hooked = any(map(is_hooked, modules)) or any(map(is_hooked, weights))
         frozen = not all(weight.requires_grad for weight in weights)
         return None if hooked or frozen or not plain else cls(critic)
 

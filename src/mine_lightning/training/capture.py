@@ -12,6 +12,7 @@ from lightning.fabric.utilities.apply_func import apply_to_collection
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from mine_lightning.support.upstream import copy_
 from mine_lightning.training.steps import BareStep
 
 __all__ = ["CapturedStep", "CudaGraphs", "Graphs"]
@@ -92,7 +93,7 @@ class CapturedStep(BareStep):
         if shapes(batches) != shapes(self._inputs):
             return self.usual.take_all(batches)
         self.usual.prepare()
-        torch._foreach_copy_(tensors(self._inputs), tensors(batches))
+        copy_(tensors(self._inputs), tensors(batches))
         assert self._replay is not None
         losses, joint, marginal = (values.clone() for values in self._replay())
         return list(zip(losses, zip(joint, marginal, strict=True), strict=True))

@@ -8,9 +8,15 @@ from typing import Any, Literal, NamedTuple
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException, Unsupported
 from torch.optim import Adam, AdamW, Optimizer
 
+from mine_lightning.support.upstream import (
+    adam_,
+    compile_errors,
+    counts_as_stepped,
+    has_step_hooks,
+    tracing_gradients,
+)
 from mine_lightning.training.capture import CapturedStep
 from mine_lightning.training.steps import BareStep, HookedStep, is_bare
 
@@ -43,8 +49,7 @@ def choose_step(module: Any, compile: Compile) -> HookedStep:
 
 def is_fused_adam(optimizer: Optimizer) -> bool:
     """Whether an optimizer is Adam or AdamW as published, updated by one kernel."""
-    listened = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    if type(optimizer) not in (Adam, AdamW) or listened:
+    if type(optimizer) not in (Adam, AdamW) or has_step_hooks(optimizer):
         return False
     variants = ("amsgrad", "maximize", "differentiable", "capturable")
     plain = not any(group[name] for group in optimizer.param_groups for name in variants)
@@ -90,7 +95,7 @@ class AdamStep(BareStep):
         self.decoupled = isinstance(self.bare, AdamW)
         groups = [settings for settings in self.bare.param_groups if settings["params"]]
         self.groups = [adam_group(self.bare, settings) for settings in groups]
-        self.bare._opt_called = True  # type: ignore[attr-defined]  # asked by schedulers
+        counts_as_stepped(self.bare)
 
     def prepare(self) -> None:
         """Note the learning rates, which a schedule may have changed."""
@@ -107,13 +112,14 @@ class AdamStep(BareStep):
     def _update(self, group: Group, gradients: list[Tensor]) -> None:
         first_decay, second_decay = group.settings["betas"]
         group.counts.add_(1)
-        (torch._fused_adamw_ if self.decoupled else torch._fused_adam_)(
+        adam_(
             group.weights,
             gradients,
             group.first_moments,
             group.second_moments,
             [],
             group.steps,
+            decoupled=self.decoupled,
             lr=group.rate,
             beta1=first_decay,
             beta2=second_decay,
@@ -150,7 +156,7 @@ class CompiledStep(AdamStep):
             return super().take_steps(batches)
         try:
             return self._compiled(self._graph, batches)
-        except TorchDynamoException as error:
+        except compile_errors()[0] as error:
             reason = " ".join(str(error).split())[:300]
             rank_zero_warn(f"Training goes on without compilation, which failed: {reason}")
             self._graph = None
@@ -161,8 +167,8 @@ class CompiledStep(AdamStep):
         """Run the graph; compile it, with gradients inside, where there is none for the batch."""
         try:
             return graph(batches)
-        except Unsupported:
-            with torch._dynamo.config.patch(trace_autograd_ops=True), warnings.catch_warnings():
+        except compile_errors()[1]:
+            with tracing_gradients(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler's own
                 return graph(batches)
 

@@ -13,6 +13,8 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
+from mine_lightning.support.upstream import note_step
+
 __all__ = ["BareStep", "HookedStep", "fused", "is_bare"]
 
 UNSCALED = ("32-true", "64-true", "bf16-true", "bf16-mixed")
@@ -94,8 +96,7 @@ class BareStep(HookedStep):
     def __call__(self, batches: Sequence[Any]) -> list[tuple[Tensor, Any]]:
         taken = super().__call__(batches)
         for _ in taken:
-            self.optimizer._on_before_step()
-            self.optimizer._on_after_step()
+            note_step(self.optimizer)
         return taken
 
     def take(self, batch: Any) -> tuple[Tensor, Any]:

@@ -12,6 +12,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import Self
 
+from mine_lightning.support.upstream import steps_between
+
 __all__ = ["Batch", "Stack", "Stacking", "Stops"]
 
 Batch = dict[str, Any]
@@ -53,7 +55,7 @@ class Stops:
     def of(cls, trainer: Trainer) -> "Stops":
         """Return the steps at which this Trainer may stop or save."""
         every = [
-            callback._every_n_train_steps
+            steps_between(callback)
             for callback in trainer.callbacks  # type: ignore[attr-defined]
             if isinstance(callback, ModelCheckpoint)
         ]
