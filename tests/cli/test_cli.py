@@ -330,12 +330,23 @@ def test_a_short_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     [
         (
             ["--help"],
-            ["estimate", "matrix", "select", "fit", "validate", "test", "predict", "examples:"],
+            [
+                "estimate",
+                "matrix",
+                "select",
+                "fit",
+                "validate",
+                "test",
+                "predict",
+                "taps",
+                "examples:",
+            ],
         ),
         ([], ["mine-lightning fit --config gaussian"]),
         (["--version"], [f"mine-lightning {version('mine-lightning')}"]),
         (["fit", "--help"], ["Example:\n  mine-lightning fit", "--data", "--ckpt_path"]),
         (["predict", "--help"], ["Example:\n  mine-lightning predict", "--overwrite"]),
+        (["taps", "--help"], ["usage: mine-lightning taps", "mine-lightning taps --config gan"]),
         (["estimate", "--help"], ["--x_transform", "Example:\n  mine-lightning estimate wine.csv"]),
         (["matrix", "--help"], ["--columns", "Example:\n  mine-lightning matrix wine.csv"]),
         (["select", "--help"], ["--target", "Example:\n  mine-lightning select wine.csv"]),
@@ -349,6 +360,17 @@ def test_help_and_version(
     assert stop.value.code == 0
     printed = capsys.readouterr().out
     assert all(text in printed for text in shown)
+
+
+def test_taps_lists_what_a_monitor_can_follow_and_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["taps", "--config", "gan"])
+    rows = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()}
+    assert rows["generator:output"] == "128x2"
+    assert rows["generator:input[0]"] == "128x64"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_shell_completes_commands_and_options(capsys: pytest.CaptureFixture) -> None:

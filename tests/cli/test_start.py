@@ -25,6 +25,7 @@ def loaded(statement: str) -> set[str]:
     [
         ("import mine_lightning", HEAVY),
         ("import mine_lightning; dir(mine_lightning), mine_lightning.__version__", HEAVY),
+        ("from mine_lightning.cli.main import tree; tree().format_help()", HEAVY),
         ("from mine_lightning import ConcatCritic, MINE, functional", NO_LIGHTNING),
         ("from mine_lightning.data import CyclicShift, GaussianPairs", NO_LIGHTNING),
         ("from mine_lightning import MutualInformationEstimator", {"pandas", "sklearn", "pyarrow"}),

@@ -150,7 +150,7 @@ class MonitorCharts:
         """Add the band of a point that is being logged, and the ceiling."""
         step = trainer.fit_loop.total_batch_idx
         for chart in self.charts:
-            if chart.name == name:
+            if chart.name == name and math.isfinite(nats):
                 chart.draw_band(chart.logger.experiment, nats, standard_error, step)
                 if math.isfinite(ceiling):
                     chart.draw("ceiling", ceiling, None, step)

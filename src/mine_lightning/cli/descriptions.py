@@ -1,4 +1,4 @@
-"""What Lightning's commands do, for their help and for that of the whole."""
+"""What the commands on a configuration do, for their help and for that of the whole."""
 
 __all__ = ["LIGHTNING"]
 
@@ -20,4 +20,8 @@ Example:
 Example:
   mine-lightning predict --ckpt_path lightning_logs/version_0/checkpoints/last.ckpt \\
     --output pointwise.csv""",
+    "taps": """List the tensors of a model's training step that a monitor can follow.
+
+Example:
+  mine-lightning taps --config gan""",
 }

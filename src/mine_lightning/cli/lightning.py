@@ -141,19 +141,25 @@ class Cli(LightningCLI):
 
 
 def run(args: Sequence[str]) -> None:
-    """Run one of Lightning's commands.
+    """Run one of the commands on a configuration.
 
     Args:
         args: The command and its arguments.
     """
+    kind, command = Cli, args[0]
+    if command == "taps":
+        from mine_lightning.cli.taps import TapsCli
+
+        kind, command = TapsCli, "fit"
     for name in mine_lightning.__all__:  # a class is found by its name once it is imported
         getattr(mine_lightning, name)
     set_loader("renewed", lambda text: renewed(get_loader("yaml")(text)), (YAMLError,))
     for noisy in (r"jsonargparse\.", r"lightning\."):
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=noisy)
         warnings.filterwarnings("ignore", category=FutureWarning, module=noisy)
+    text, usage = LIGHTNING[args[0]], f"mine-lightning {args[0]} [options]"
     with without_remarks():
-        Cli(
+        kind(
             LightningModule,
             LightningDataModule,
             subclass_mode_model=True,
@@ -168,12 +174,9 @@ def run(args: Sequence[str]) -> None:
                 "formatter_class": Help,
                 "version": mine_lightning.__version__,
                 "parser_mode": "renewed",
-                **{
-                    name: {"description": text, "usage": f"mine-lightning {name} [options]"}
-                    for name, text in LIGHTNING.items()
-                },
+                **{name: {"description": text, "usage": usage} for name in Cli.subcommands()},
             },
-            args=with_config(args),
+            args=with_config([command, *args[1:]]),
         )
 
 

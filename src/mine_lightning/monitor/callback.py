@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from mine_lightning.callbacks.dashboard import MonitorCharts
 from mine_lightning.monitor.isolation import evaluating, isolated
 from mine_lightning.monitor.learner import Estimate, MutualInformationLearner
 from mine_lightning.monitor.listing import list_taps
@@ -113,6 +114,7 @@ class MutualInformationMonitor(Callback):
         self._state_key = state_key(self, name=name, pairs=self.pairs)
         self._recorders: dict[str, Recorder] = {}
         self._handles: list[RemovableHandle] = []
+        self._charts: MonitorCharts | None = None
         self._empty = dict.fromkeys(self.pairs, 0)
         self._batches = self._wait = 0
         self._resumed = False
@@ -173,6 +175,7 @@ class MutualInformationMonitor(Callback):
             self._batches = self._wait = 0
         self._resumed, self._empty = False, dict.fromkeys(self.pairs, 0)
         self._detach()
+        self._charts = MonitorCharts(trainer, self.curves)
         for text, tap in self.taps.items():
             if isinstance(tap, Tap) and tap.module:
                 module = self._found(trainer, pl_module, tap)
@@ -274,6 +277,9 @@ class MutualInformationMonitor(Callback):
                 f" got {min(taken)!r}. Give the monitor another, such as `name='monitor/mi'`."
             )
         pl_module.log_dict(values, prog_bar=len(self.pairs) == 1, batch_size=1)
+        if self._charts is not None and logs_now(trainer):
+            for curve, estimate in estimates.items():
+                self._charts.draw(trainer, curve, *map(float, estimate[:3]))
         for curve, estimate in estimates.items():
             if estimate.at_ceiling and not estimate.warming_up:
                 self._warn_of_ceiling(curve, estimate)
@@ -305,6 +311,9 @@ class MutualInformationMonitor(Callback):
         for handle in self._handles:
             handle.remove()
         self._handles, self._recorders = [], {}
+        if self._charts is not None:
+            self._charts.close()
+            self._charts = None
 
 
 def _named(
