@@ -87,13 +87,6 @@ class Processes:
             own.register_hook(lambda gradient: self.count * gradient)
         return own
 
-    def mean_(self, tensors: Iterable[Tensor]) -> None:
-        """Replace tensors by their means over the processes."""
-        tensors = list(tensors)
-        self.sum_(tensors)
-        for tensor in tensors:
-            tensor /= self.count
-
     def sum_(self, tensors: Iterable[Tensor]) -> None:
         """Replace tensors by their sums over the processes."""
         if self.count > 1:
