@@ -1,6 +1,7 @@
 """The command line, run as a person runs it."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -371,6 +372,13 @@ def test_taps_lists_what_a_monitor_can_follow_and_trains_nothing(
     assert rows["generator:output"] == "128x2"
     assert rows["generator:input[0]"] == "128x64"
     assert not list(tmp_path.iterdir())
+
+
+def test_fit_reports_what_the_monitors_read(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    fit(ROOT / "configs/gan.yaml", tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["mi", "seed", "logs", "curves"]
+    assert re.fullmatch(r"mi .* nats, standard error .* nats", lines[0])
 
 
 def test_a_shell_completes_commands_and_options(capsys: pytest.CaptureFixture) -> None:

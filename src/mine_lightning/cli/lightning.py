@@ -21,7 +21,7 @@ from mine_lightning.callbacks.writers import PointwiseWriter
 from mine_lightning.cli.configs import newest_checkpoint, run_directory, with_config
 from mine_lightning.cli.descriptions import LIGHTNING
 from mine_lightning.cli.parsers import Help, Parser
-from mine_lightning.cli.report import report
+from mine_lightning.cli.report import report, report_on_monitors
 from mine_lightning.support.config import renewed
 from mine_lightning.support.files import TABLE_SUFFIXES, check_output
 from mine_lightning.support.remarks import without_remarks
@@ -134,10 +134,15 @@ class Cli(LightningCLI):
 
     def after_fit(self) -> None:
         trainer: Any = self.trainer
-        if isinstance(self.model, MutualInformationEstimator) and not trainer.fast_dev_run:
-            text = report(trainer, self.model, self.datamodule, self.config.fit.seed_everything)
-            if trainer.is_global_zero:
-                print(text)
+        if trainer.fast_dev_run:
+            return
+        seed = self.config.fit.seed_everything
+        if isinstance(self.model, MutualInformationEstimator):
+            text = report(trainer, self.model, self.datamodule, seed)
+        else:
+            text = report_on_monitors(trainer, seed)
+        if trainer.is_global_zero:
+            print(text)
 
 
 def run(args: Sequence[str]) -> None:

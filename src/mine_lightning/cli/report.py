@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-__all__ = ["notes", "report"]
+from mine_lightning.monitor import MutualInformationMonitor
+
+__all__ = ["notes", "report", "report_on_monitors"]
 
 
 def report(
@@ -32,10 +34,26 @@ def report(
         "seed": seed,
         **_places(trainer),
     }
-    width = max(map(len, lines))
-    text = [f"{name:<{width}}  {value}" for name, value in lines.items()]
     against = notes(estimate, error, trained.get("train/mi"), truth, cut)
-    return "\n".join([*text, *(f"note: {note}" for note in against)])
+    return "\n".join([table(lines), *(f"note: {note}" for note in against)])
+
+
+def report_on_monitors(trainer: Trainer, seed: int | bool | None) -> str:
+    """Lay out what the monitors of a run read at its end."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    monitors = [other for other in callbacks if isinstance(other, MutualInformationMonitor)]
+    readings = {curve: monitor.estimate(curve) for monitor in monitors for curve in monitor.curves}
+    lines = {
+        name: f"{reading.mi:.4f} nats, standard error {reading.standard_error:.4f} nats"
+        for name, reading in readings.items()
+    }
+    return table({**lines, "seed": seed, **_places(trainer)})
+
+
+def table(lines: dict[str, Any]) -> str:
+    """Put names and values side by side."""
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
 
 
 def _places(trainer: Trainer) -> dict[str, Any]:
