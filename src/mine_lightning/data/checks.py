@@ -4,20 +4,25 @@ Numbers stay numbers. Text and categories become one-hot columns, vectors in a c
 their own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
-from pandas.api.types import infer_dtype
 from torch import Tensor
 
-from mine_lightning.data.columns import encode
-from mine_lightning.data.containers import Columns, name_places, native, real_array, unpack
-from mine_lightning.support.text import printable
+from mine_lightning.data.containers import native, unpack
+from mine_lightning.data.rows import (
+    Checked,
+    Rows,
+    check_finite,
+    check_varying,
+    complete_rows,
+    incomplete,
+    parse_rows,
+)
 
 __all__ = [
     "Checked",
@@ -34,9 +39,6 @@ __all__ = [
 ]
 
 Missing = Literal["raise", "drop"]
-
-LARGEST, SMALLEST = 1e150, 1e-150  # their squares are still float64 numbers
-MOST_LABELS, LEAST_ROWS = 20, 5  # values of an integer label, and rows for each of them
 
 
 class Pairs(NamedTuple):
@@ -57,34 +59,6 @@ class Pairs(NamedTuple):
     x_columns: list[str]
     z_columns: list[str]
     given: int
-
-
-class Checked(NamedTuple):
-    """Checked rows of one variable.
-
-    Attributes:
-        rows: Rows, shape ``(N, ...)``.
-        columns: Name of each column.
-    """
-
-    rows: Tensor
-    columns: list[str]
-
-
-class _Rows(NamedTuple):
-    """Rows between parsing and the tensor; ``sources`` are the columns that they came from."""
-
-    name: str
-    values: NDArray[Any]  # (N, ...)
-    columns: list[str]
-    sources: list[str]
-
-    @property
-    def flat(self) -> NDArray[Any]:
-        return self.values.reshape(len(self.values), -1)
-
-    def checked(self) -> Checked:
-        return Checked(torch.from_numpy(np.ascontiguousarray(self.values)), self.columns)
 
 
 def as_rows(name: str, values: Any) -> Tensor:
@@ -120,9 +94,9 @@ def as_rows(name: str, values: Any) -> Tensor:
                 [1., 0.],
                 [0., 1.]], dtype=torch.float64)
     """
-    rows = _parse(name, values)
-    _check_finite([rows])
-    return _check_varying(rows).checked().rows
+    rows = parse_rows(name, values)
+    check_finite([rows])
+    return check_varying(rows).checked().rows
 
 
 def check_pairs(x: Any, z: Any, missing: Missing = "raise", labels: bool = False) -> Pairs:
@@ -170,7 +144,7 @@ def check_together(
     """
     if missing not in ("raise", "drop"):
         raise ValueError(f"Expected `missing` to be 'raise' or 'drop', got {missing!r}.")
-    parsed = {name: _parse(name, values, labels) for name, values in variables.items()}
+    parsed = {name: parse_rows(name, values, labels) for name, values in variables.items()}
     first, *others = parsed.values()
     for rows in others:
         names = (first.name, rows.name)
@@ -178,11 +152,11 @@ def check_together(
         check_paired(x, z, len(first.values), len(rows.values), names)
     kept = np.arange(len(first.values))
     if missing == "drop":
-        kept = _complete(list(parsed.values()))
+        kept = complete_rows(list(parsed.values()))
         parsed = {name: r._replace(values=r.values[kept]) for name, r in parsed.items()}
     else:
-        _check_finite(parsed.values())
-    checked = {name: _check_varying(rows).checked() for name, rows in parsed.items()}
+        check_finite(parsed.values())
+    checked = {name: check_varying(rows).checked() for name, rows in parsed.items()}
     return checked, torch.from_numpy(kept), len(first.values)
 
 
@@ -219,20 +193,20 @@ def check_columns(name: str, table: pd.DataFrame, missing: Missing = "raise") ->
     Raises:
         ValueError: As :func:`as_rows`.
     """
-    rows = _parse(name, table)
+    rows = parse_rows(name, table)
     if missing != "drop":
-        _check_finite([rows])
-        _check_varying(rows)
+        check_finite([rows])
+        check_varying(rows)
         return
     for place in range(table.shape[1]):
-        column = _parse(name, table.iloc[:, [place]])
-        whole = ~_incomplete([column])
+        column = parse_rows(name, table.iloc[:, [place]])
+        whole = ~incomplete([column])
         if whole.sum() < 2:
             raise ValueError(
                 f"Expected `{name}` to have at least 2 rows without missing or infinite values in "
                 f"column {column.sources[0]}, got {whole.sum()} of {len(whole)}."
             )
-        _check_varying(column._replace(values=column.values[whole]))
+        check_varying(column._replace(values=column.values[whole]))
 
 
 def check_extremes(name: str, columns: list[str], low: NDArray[Any], high: NDArray[Any]) -> None:
@@ -247,7 +221,7 @@ def check_extremes(name: str, columns: list[str], low: NDArray[Any], high: NDArr
     Raises:
         ValueError: If a column is constant to rounding, or beyond 1e150 in magnitude.
     """
-    _check_varying(_Rows(name, np.stack([low, high]), columns, columns))
+    check_varying(Rows(name, np.stack([low, high]), columns, columns))
 
 
 def narrow(name: str, rows: Tensor) -> Tensor:
@@ -286,48 +260,6 @@ def check_apart(name: str, rows: Tensor, transformed: Tensor) -> None:
             )
 
 
-def _parse(name: str, values: Any, labels: bool = False) -> _Rows:
-    """Turn anything into rows that may still hold missing values."""
-    found = unpack(name, values)
-    found = _as_labels(found) if labels else found
-    if isinstance(found, pd.Series):
-        found = found.to_frame(name if found.name is None else found.name)
-    if isinstance(found, pd.DataFrame):
-        rows = _parse_frame(name, found)
-    else:
-        array = real_array(name, found)
-        array = array[:, None] if array.ndim == 1 else array
-        columns = name_places(array.shape[1:])
-        rows = _Rows(name, array, columns, columns)
-    if len(rows.values) < 2 or rows.values.size == 0:
-        raise ValueError(
-            f"Expected `{name}` to have at least 2 rows and 1 column, got shape {found.shape}."
-        )
-    return rows
-
-
-def _as_labels(found: Columns | NDArray[Any]) -> Columns | NDArray[Any]:
-    """Make integers of few values, such as the numbers of classes, categories."""
-    if isinstance(found, pd.DataFrame) or found.ndim != 1:
-        return found
-    column = found if isinstance(found, pd.Series) else pd.Series(native(found), name="label")
-    few = column.nunique() <= min(MOST_LABELS, len(column) // LEAST_ROWS)
-    integer = infer_dtype(column, skipna=True) == "integer"
-    return column.astype("category") if few and integer else found
-
-
-def _parse_frame(name: str, frame: pd.DataFrame) -> _Rows:
-    """Encode every column of a DataFrame."""
-    blocks: list[NDArray[np.float64]] = [np.empty((len(frame), 0))]
-    columns, sources = [], []
-    for place, label in enumerate(printable(str(name)) for name in frame.columns):
-        block, names = encode(name, label, frame.iloc[:, place])
-        blocks.append(block)
-        columns += names
-        sources += [f"`{label}`"] * block.shape[1]
-    return _Rows(name, np.concatenate(blocks, axis=1), columns, sources)
-
-
 def check_paired(
     x: Any, z: Any, x_count: int, z_count: int, names: tuple[str, str] = ("x", "z")
 ) -> None:
@@ -343,77 +275,3 @@ def check_paired(
             f"Expected {both} to have the same index, got different ones: rows are paired by "
             "position. Align them, or call `reset_index(drop=True)` on both."
         )
-
-
-def _incomplete(rows: Iterable[_Rows]) -> NDArray[np.bool_]:
-    """Say for each row whether it has a missing or infinite value."""
-    return np.any([~np.isfinite(r.flat).all(axis=1) for r in rows], axis=0)
-
-
-def _complete(rows: list[_Rows]) -> NDArray[np.int64]:
-    """Return the row numbers without missing values and warn about the others."""
-    bad = _incomplete(rows)
-    kept = np.flatnonzero(~bad)
-    if len(kept) < 2:
-        raise ValueError(
-            f"Expected at least 2 rows without missing or infinite values, "
-            f"got {len(kept)} of {len(bad)}."
-        )
-    if bad.any():
-        rank_zero_warn(
-            f"Dropped {bad.sum()} of {len(bad)} rows with missing or infinite values.",
-            category=UserWarning,
-            stacklevel=4,
-        )
-    return kept
-
-
-def _check_finite(rows: Iterable[_Rows]) -> None:
-    """Raise if values are missing or infinite, and say how many and where."""
-    for r in rows:
-        counts = (~np.isfinite(r.flat)).sum(axis=0)
-        places = {r.sources[column]: int(counts[column]) for column in counts.nonzero()[0]}
-        if places:
-            where = _listed(f"{count} in column {place}" for place, count in places.items())
-            raise ValueError(
-                f"Expected `{r.name}` to be finite, got {sum(places.values())} missing or infinite "
-                f"values in {_incomplete([r]).sum()} of {len(r.values)} rows: {where}. "
-                "`missing='drop'` leaves such rows out."
-            )
-
-
-def _check_varying(rows: _Rows) -> _Rows:
-    """Raise if a column is constant or of an absurd magnitude; leave out unused categories."""
-    low, high = rows.flat.min(axis=0).astype(float), rows.flat.max(axis=0).astype(float)
-    magnitude = np.maximum(abs(low), abs(high))
-    _check_magnitude(rows, magnitude)
-    spread = high - low
-    varies = spread > 4 * np.finfo(rows.values.dtype).eps * magnitude
-    alive = {source for source, varying in zip(rows.sources, varies, strict=True) if varying}
-    dead = [source for source in dict.fromkeys(rows.sources) if source not in alive]
-    if dead and (rows.values.ndim == 2 or not alive):
-        raise ValueError(
-            f"Expected `{rows.name}` to vary in every column, got the same value, to rounding, in "
-            f"every row of column {_listed(dead)}: leave it out, it carries no information."
-        )
-    _check_magnitude(rows, np.where(varies, spread, 1))
-    if rows.values.ndim > 2 or varies.all():
-        return rows
-    columns = [column for column, varying in zip(rows.columns, varies, strict=True) if varying]
-    return rows._replace(values=rows.values[:, varies], columns=columns)
-
-
-def _check_magnitude(rows: _Rows, magnitude: NDArray[Any]) -> None:
-    absurd = np.flatnonzero((magnitude > LARGEST) | ((magnitude > 0) & (magnitude < SMALLEST)))
-    if len(absurd):
-        raise ValueError(
-            f"Expected `{rows.name}` to have magnitudes between {SMALLEST} and {LARGEST}, "
-            f"got {magnitude[absurd[0]]:.3g} in column {rows.sources[absurd[0]]}: rescale it."
-        )
-
-
-def _listed(items: Iterable[str], most: int = 5) -> str:
-    """Join items with commas, the first few of them if there are many."""
-    items = list(items)
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mine_lightning.data.checks import LEAST_ROWS, MOST_LABELS, Pairs
+from mine_lightning.data.checks import Pairs
+from mine_lightning.data.rows import LEAST_ROWS, MOST_LABELS
 from mine_lightning.estimate.dependence import longest_run, serial_design_effect
 from mine_lightning.estimate.relations import is_functional
 

@@ -3,12 +3,13 @@
 import inspect
 import sys
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from typing_extensions import Self
 
-__all__ = ["Configurable", "as_plain", "public_path", "renewed"]
+__all__ = ["Configurable", "as_plain", "callable_config", "public_path", "renewed"]
 
 COLLECTORS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 PRIMITIVES = (bool, int, float, str, type(None))
@@ -84,6 +85,20 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): as_plain(item) for key, item in value.items()}
     raise TypeError(f"a {type(value).__qualname__} cannot be written into a configuration")
+
+
+def callable_config(factory: Any) -> Any:
+    """Return a class path, with arguments for a ``functools.partial`` of a class, if plain."""
+    arguments: dict[str, Any] = {}
+    if isinstance(factory, partial) and not factory.args:
+        factory, arguments = factory.func, dict(factory.keywords)
+    if not isinstance(factory, type):
+        return None
+    try:
+        init_args = as_plain(arguments)
+    except TypeError:
+        return None
+    return {"class_path": public_path(factory), "init_args": init_args}
 
 
 class Configurable:

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, TypedDict
 
 import torch
@@ -25,7 +24,7 @@ from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.scores import split_partners
 from mine_lightning.support.arguments import check_integer, check_positive
-from mine_lightning.support.config import Configurable, as_plain, public_path
+from mine_lightning.support.config import Configurable, callable_config, public_path
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.finite import read
 from mine_lightning.training.backprop import Backprop
@@ -373,7 +372,7 @@ class StackedTraining(LightningModule):
                 except TypeError:
                     continue
         for name in ("optimizer", "lr_scheduler"):
-            if (config := _callable_config(getattr(self, name))) is not None:
+            if (config := callable_config(getattr(self, name))) is not None:
                 plain[name] = config
         return plain
 
@@ -386,17 +385,3 @@ def on_host(value: float) -> Tensor:
 def inherits(module: LightningModule, kind: type, *names: str) -> bool:
     """Whether a module's methods of these names are those of a class that it extends."""
     return all(getattr(type(module), name) is getattr(kind, name) for name in names)
-
-
-def _callable_config(factory: Any) -> Any:
-    """Return a class path, with arguments for a ``functools.partial`` of a class, if plain."""
-    arguments: dict[str, Any] = {}
-    if isinstance(factory, partial) and not factory.args:
-        factory, arguments = factory.func, dict(factory.keywords)
-    if not isinstance(factory, type):
-        return None
-    try:
-        init_args = as_plain(arguments)
-    except TypeError:
-        return None
-    return {"class_path": public_path(factory), "init_args": init_args}
