@@ -153,7 +153,7 @@ class MonitorCharts:
             if chart.name == name and math.isfinite(nats):
                 chart.draw_band(chart.logger.experiment, nats, standard_error, step)
                 if math.isfinite(ceiling):
-                    chart.draw("ceiling", ceiling, None, step)
+                    chart.writer("ceiling").add_scalar(name, ceiling, step)
 
     def close(self) -> None:
         """Bring everything to the disk."""
