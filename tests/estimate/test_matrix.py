@@ -227,3 +227,14 @@ def test_misaligned_frames_are_refused() -> None:
     x, z = pd.DataFrame({"a": range(60)}), pd.DataFrame({"b": range(60)})
     with pytest.raises(ValueError, match="same index"):
         estimate_conditional_mutual_information(x, z.iloc[::-1], np.arange(60.0))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the cluster's own
+def test_a_cluster_of_two_processes_gives_the_same(frame: pd.DataFrame) -> None:
+    from distributed import Client, LocalCluster
+
+    one = mutual_information_matrix(frame, **QUICK)
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, Client(cluster), joblib.parallel_config(backend="dask"):
+        assert mutual_information_matrix(frame, **QUICK).estimates == one.estimates

@@ -75,12 +75,21 @@ def test_it_stands_in_a_pipeline() -> None:
         ({"level": 1.0}, "Expected `level` to be in (0, 1), got 1.0."),
         ({"n_features_to_select": 0}, "Expected `n_features_to_select` to be an integer of at"),
         ({"seed": None}, "Expected `seed` to be an integer of at least 0, got None."),
-        ({"folds": 50}, "at least 500 rows for 50 folds, got n_samples = 400, n_features = 5."),
     ],
 )
 def test_mistakes_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         MutualInformationSelector(**arguments).fit(*columns())
+
+
+def test_too_few_rows_show_nothing() -> None:
+    x, y = columns(400)
+    with pytest.warns(UserWarning, match="at least 20 rows .*, got 19: no column is chosen"):
+        selector = MutualInformationSelector().fit(x[:19], y[:19])
+    assert selector.chosen_ == []
+    assert np.isnan(selector.relevance_).all()
+    few = MutualInformationSelector(1, folds=50, max_epochs=1).fit(x[:40], y[:40])
+    assert few.gains_[0].folds == 4
 
 
 def test_mistaken_scores_are_named() -> None:

@@ -1,5 +1,6 @@
 """Columns chosen one after the other, each for what it adds to those before."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class MutualInformationSelector(SelectorMixin, BaseEstimator):
     Args:
         n_features_to_select: Largest number of columns; no limit by default.
         level: Level of the interval that has to lie above 0, in (0, 1).
-        folds: Number of folds of the estimates.
+        folds: Number of folds of the estimates; fewer where there are not ten rows for each.
         max_epochs: Largest number of epochs of each estimate, as for
             :func:`~mine_lightning.estimate_mutual_information`.
         seed: Seed of the estimates.
@@ -50,7 +51,7 @@ class MutualInformationSelector(SelectorMixin, BaseEstimator):
         chosen_: Places of the chosen columns, the most informative first.
         gains_: The estimate of what each of them added, in nats.
         relevance_: Mutual information of each column with the target in nats, shape ``(D,)``; 0 for
-            a constant one.
+            a constant one, nan where fewer than 20 rows show nothing.
         n_features_in_: Number of columns.
 
     Example:
@@ -85,36 +86,41 @@ class MutualInformationSelector(SelectorMixin, BaseEstimator):
             y: Target, shape ``(N,)``: labels (text, or integers of at most 20 values) or numbers.
 
         Raises:
-            ValueError: If these are not finite numbers that vary, there are too few rows, or an
-                argument is out of range.
+            ValueError: If these are not finite numbers that vary, or an argument is out of range.
         """
-        rows, target = validate_data(self, X, y, dtype=np.float64)
-        self._check(rows)
+        self._check()
+        rows, target = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        self._arguments: PairArguments = {
+            "folds": min(self.folds, len(rows) // ROWS_OF_A_FOLD),
+            "max_epochs": self.max_epochs,
+            "seed": self.seed,
+            "progress_bar": False,
+        }
+        if len(rows) < 2 * ROWS_OF_A_FOLD:
+            return self._without_choice(rows)
         known = relevances(rows, target, self._arguments)
         self.relevance_ = np.zeros(rows.shape[1])
         self.relevance_[list(known)] = [result.nats for result in known.values()]
         self.chosen_, self.gains_ = self._choose(rows, target, known)
         return self
 
-    def _check(self, rows: NDArray[np.float64]) -> None:
+    def _check(self) -> None:
         check_integer("folds", self.folds, least=2)
+        check_integer("seed", self.seed, least=0)
         check_share("level", self.level)
         if self.n_features_to_select is not None:
             check_integer("n_features_to_select", self.n_features_to_select)
-        if len(rows) < ROWS_OF_A_FOLD * self.folds:
-            raise ValueError(
-                f"Expected at least {ROWS_OF_A_FOLD * self.folds} rows for {self.folds} folds, "
-                f"got n_samples = {len(rows)}, n_features = {rows.shape[1]}."
-            )
 
-    @property
-    def _arguments(self) -> PairArguments:
-        return {
-            "folds": self.folds,
-            "max_epochs": self.max_epochs,
-            "seed": self.seed,
-            "progress_bar": False,
-        }
+    def _without_choice(self, rows: NDArray[np.float64]) -> Self:
+        """Choose no column where the rows are too few for any estimate."""
+        warnings.warn(
+            f"Expected at least {2 * ROWS_OF_A_FOLD} rows to show that a column is relevant, got "
+            f"{len(rows)}: no column is chosen.",
+            stacklevel=3,
+        )
+        self.relevance_ = np.full(rows.shape[1], np.nan)
+        self.chosen_, self.gains_ = [], []
+        return self
 
     def _choose(
         self,
