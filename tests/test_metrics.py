@@ -9,7 +9,7 @@ from lightning import LightningModule, Trainer
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 from torchmetrics.clustering import MutualInfoScore
-from torchmetrics.wrappers import Running
+from torchmetrics.wrappers import MetricTracker, Running
 
 from mine_lightning.functional import donsker_varadhan
 from mine_lightning.metrics import (
@@ -265,6 +265,25 @@ def test_differentiable_through_forward(metric_class, objective, partners):
     assert torch.autograd.gradcheck(metric, (joint.requires_grad_(), marginal.requires_grad_()))
     metric.update(joint, marginal)
     assert not metric.compute().requires_grad
+
+
+@pytest.mark.parametrize("metric_class", [*METRICS, LogPartition])
+def test_is_differentiable_says_whether_the_joint_scores_have_a_gradient(metric_class):
+    joint, marginal = batches((3,), sizes=(5,))[0]
+    value = metric_class()(joint.requires_grad_(), marginal)
+    assert value.requires_grad == metric_class.is_differentiable
+
+
+@pytest.mark.parametrize(
+    ("metric_class", "best"),
+    [(MutualInformation, 1), (EffectiveSampleSize, 0), (MutualInformationStandardError, 0)],
+)
+def test_a_tracker_knows_which_step_is_the_best(metric_class, best):
+    tracker = MetricTracker(metric_class())
+    for gap in (0.0, 2.0):
+        tracker.increment()
+        tracker.update(torch.linspace(0, gap, 8) + gap, torch.linspace(-gap, gap, 8))
+    assert tracker.best_metric(return_step=True)[1] == best
 
 
 @objectives

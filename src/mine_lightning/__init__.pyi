@@ -55,8 +55,10 @@ from .metrics import LogPartition as LogPartition
 from .metrics import MutualInformation as MutualInformation
 from .metrics import MutualInformationStandardError as MutualInformationStandardError
 from .metrics import mutual_information as mutual_information
+from .monitor import InformationPlane as InformationPlane
 from .monitor import MutualInformationLearner as MutualInformationLearner
 from .monitor import MutualInformationMonitor as MutualInformationMonitor
+from .monitor import list_taps as list_taps
 from .objectives import CLUB as CLUB
 from .objectives import MINE as MINE
 from .objectives import NWJ as NWJ

@@ -228,6 +228,8 @@ class MutualInformation(ObjectiveMetric):
         tensor(1.4945)
     """
 
+    higher_is_better = True
+
     def compute(self) -> Tensor:
         """Compute the estimate in nats from all scores seen.
 
@@ -307,6 +309,8 @@ class FInformation(PooledMetric):
     def __init__(self, divergence: Divergence | None = None, **kwargs: Any) -> None:
         super().__init__(DivergenceBound(divergence), **kwargs)
 
+    higher_is_better = True
+
     def compute(self) -> Tensor:
         """Compute the bound from all scores seen.
 
@@ -325,6 +329,9 @@ class EffectiveSampleSize(ObjectiveMetric):
     estimate with few effective rows is not to be trusted: its logarithm is too low by about
     :math:`(1 / \text{ESS} - 1 / N) / 2` nats or, when few rows carry everything, by any amount. For
     an objective that pools no exponential average (InfoNCE) it is :math:`N`.
+
+    It has a gradient with respect to the marginal scores only. ``is_differentiable`` says what
+    torchmetrics means by it, whether there is one with respect to the first argument.
 
     Input as for :class:`MutualInformation`. As output of ``forward`` and ``compute`` the metric
     returns the following output:
@@ -346,6 +353,7 @@ class EffectiveSampleSize(ObjectiveMetric):
         tensor(1.)
     """
 
+    is_differentiable = False
     higher_is_better = True
     plot_lower_bound = 0.0
 
@@ -366,6 +374,9 @@ class LogPartition(ObjectiveMetric):
     Subtracted from a score, it turns the Donsker-Varadhan family's critic into an estimate of the
     log density ratio of single pairs.
 
+    It has a gradient with respect to the marginal scores only. ``is_differentiable`` says what
+    torchmetrics means by it, whether there is one with respect to the first argument.
+
     Input as for :class:`MutualInformation`. As output of ``forward`` and ``compute`` the metric
     returns the following output:
 
@@ -383,6 +394,8 @@ class LogPartition(ObjectiveMetric):
         >>> LogPartition()(torch.zeros(2), torch.tensor([3.0, 3.0]))
         tensor(3.)
     """
+
+    is_differentiable = False
 
     def compute(self) -> Tensor:
         """Compute the logarithm from all scores seen.

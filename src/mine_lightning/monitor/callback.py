@@ -1,12 +1,14 @@
 """The callback: attaches learners to the training steps of any LightningModule."""
 
 import copy
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -38,7 +40,8 @@ class MutualInformationMonitor(Callback):
     The callback learns beside the host and logs ``<name>``, the estimate in nats,
     ``<name>_standard_error``, ``<name>_ceiling``, which the estimate cannot pass, and
     ``<name>_warming_up``, which is 1 as long as there are few pairs or the critic still learns;
-    :class:`~mine_lightning.monitor.MutualInformationLearner` says how. Nothing else about the run
+    :class:`~mine_lightning.monitor.MutualInformationLearner` says how. TensorBoard's custom scalars
+    show every curve with its ceiling. Nothing else about the run
     changes: the host's parameters, gradients, buffers, optimizers, random streams, checkpointed
     weights and logged values are the same to the bit.
 
@@ -117,7 +120,7 @@ class MutualInformationMonitor(Callback):
         self._charts: MonitorCharts | None = None
         self._empty = dict.fromkeys(self.pairs, 0)
         self._batches = self._wait = 0
-        self._resumed = False
+        self.resumed = False
         self._at_ceiling: set[str] = set()
 
     def _tap(self, argument: str, tap: str | TapFunction) -> str:
@@ -154,13 +157,11 @@ class MutualInformationMonitor(Callback):
         self._batches, self._wait = state_dict["batches"], state_dict["wait"]
         for curve, learner in self.learners.items():
             learner.load_state_dict(state_dict["learners"][curve])
-        self._resumed = True
+        self.resumed = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Raise if another monitor has a curve of the same name."""
-        callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        monitors = [other for other in callbacks if isinstance(other, MutualInformationMonitor)]
-        curves = [curve for monitor in monitors for curve in monitor.curves]
+        curves = [curve for monitor in _monitors(trainer) for curve in monitor.curves]
         if twice := {curve for curve in curves if curves.count(curve) > 1}:
             raise ValueError(
                 f"Expected every monitor to have a `name` of its own, got {min(twice)!r} twice. "
@@ -169,11 +170,12 @@ class MutualInformationMonitor(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attach; begin anew unless the run itself continues."""
-        if trainer.global_step == 0 and not self._resumed:
+        if trainer.global_step == 0 and not self.resumed:
             for learner in self.learners.values():
                 learner.reset()
             self._batches = self._wait = 0
-        self._resumed, self._empty = False, dict.fromkeys(self.pairs, 0)
+        self.resumed, self._empty = False, dict.fromkeys(self.pairs, 0)
+        self._draw_charts(trainer)
         self._detach()
         self._charts = MonitorCharts(trainer, self.curves)
         for text, tap in self.taps.items():
@@ -182,6 +184,20 @@ class MutualInformationMonitor(Callback):
                 check_eager(pl_module, tap)
                 self._recorders[text] = recorder = Recorder(tap, self.calls)
                 self._handles.append(recorder.attach(module))
+
+    def _draw_charts(self, trainer: Trainer) -> None:
+        """Lay out a chart of every curve of all monitors with its ceiling, in TensorBoard."""
+        monitors = _monitors(trainer)
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if monitors[0] is not self or not trainer.is_global_zero:
+            return
+        charts = {
+            curve: ["Multiline", [f"{re.escape(curve)}$", f"{re.escape(curve)}_ceiling$"]]
+            for monitor in monitors
+            for curve in monitor.curves
+        }
+        for logger in loggers:
+            logger.experiment.add_custom_scalars({"Mutual information": charts})
 
     @staticmethod
     def _found(trainer: Trainer, pl_module: LightningModule, tap: Tap) -> nn.Module:
@@ -314,6 +330,11 @@ class MutualInformationMonitor(Callback):
         if self._charts is not None:
             self._charts.close()
             self._charts = None
+
+
+def _monitors(trainer: Trainer) -> list[MutualInformationMonitor]:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, MutualInformationMonitor)]
 
 
 def _named(
