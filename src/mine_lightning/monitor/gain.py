@@ -48,7 +48,7 @@ class Gain(NamedTuple):
         """
         if not batches:
             return cls()
-        both = torch.stack(list(batches)).double().cpu()
+        both = torch.stack(list(batches)).cpu().double()
         both = both[both.isfinite().all(1)]
         both = both[change_point(both[:, 0]) :]
         if len(both) < FEWEST:

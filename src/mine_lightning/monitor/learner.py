@@ -108,12 +108,8 @@ class MutualInformationLearner:
         self.optimizer = (
             partial(torch.optim.Adam, lr=3e-3, fused=True) if optimizer is None else optimizer
         )
-        self.steps_per_batch, self.rows, self.window, self.seed = (
-            steps_per_batch,
-            rows,
-            window,
-            seed,
-        )
+        self.steps_per_batch, self.rows = steps_per_batch, rows
+        self.window, self.seed = window, seed
         self.reset()
 
     def reset(self) -> None:
