@@ -156,33 +156,45 @@ def run(args: Sequence[str]) -> None:
         from mine_lightning.cli.taps import TapsCli
 
         kind, command = TapsCli, "fit"
-    for name in mine_lightning.__all__:  # a class is found by its name once it is imported
+    find_classes()
+    with without_remarks():
+        kind(
+            LightningModule,
+            LightningDataModule,
+            **_settings(args[0]),
+            args=with_config([command, *args[1:]]),
+        )
+
+
+def find_classes() -> None:
+    """Let parsers find classes by name, where they are imported, and by paths of any age."""
+    for name in mine_lightning.__all__:
         getattr(mine_lightning, name)
     set_loader("renewed", lambda text: renewed(get_loader("yaml")(text)), (YAMLError,))
     for noisy in (r"jsonargparse\.", r"lightning\."):
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=noisy)
         warnings.filterwarnings("ignore", category=FutureWarning, module=noisy)
-    text, usage = LIGHTNING[args[0]], f"mine-lightning {args[0]} [options]"
-    with without_remarks():
-        kind(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-            save_config_callback=ConfigSaver,
-            trainer_defaults=_defaults(),
-            parser_class=ConfigParser,
-            parser_kwargs={
-                "prog": "mine-lightning",
-                "formatter_class": Help,
-                "version": mine_lightning.__version__,
-                "parser_mode": "renewed",
-                **{name: {"description": text, "usage": usage} for name in Cli.subcommands()},
-            },
-            args=with_config([command, *args[1:]]),
-        )
+
+
+def _settings(command: str) -> dict[str, Any]:
+    """Return the arguments of LightningCLI."""
+    told = {"description": LIGHTNING[command], "usage": f"mine-lightning {command} [options]"}
+    parser = {
+        "prog": "mine-lightning",
+        "formatter_class": Help,
+        "version": mine_lightning.__version__,
+        "parser_mode": "renewed",
+    }
+    return {
+        "subclass_mode_model": True,
+        "subclass_mode_data": True,
+        "seed_everything_default": 0,
+        "auto_configure_optimizers": False,
+        "save_config_callback": ConfigSaver,
+        "trainer_defaults": _defaults(),
+        "parser_class": ConfigParser,
+        "parser_kwargs": {**parser, **dict.fromkeys(Cli.subcommands(), told)},
+    }
 
 
 def _log_directory(config: Any) -> str:

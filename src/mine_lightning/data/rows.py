@@ -21,6 +21,7 @@ __all__ = [
     "check_finite",
     "check_varying",
     "complete_rows",
+    "incomplete",
     "listed",
     "parse_rows",
 ]
