@@ -42,6 +42,7 @@ autodoc_typehints_description_target = "documented"
 autosummary_generate = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # fields of a NamedTuple are documented by themselves
 python_maximum_signature_line_length = 88
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
@@ -59,6 +60,7 @@ ROOMS = {
     "training": "Training with Lightning",
     "metrics": "Metrics",
     "objectives": "Objectives",
+    "functional": "Functions",
     "critics": "Critics",
     "data": "Data",
     "callbacks": "Callbacks",
@@ -76,7 +78,7 @@ def public_names() -> dict[str, list[str]]:
             found = getattr(module, name)
             home = getattr(found, "__module__", "").split(".")
             if id(found) not in seen and home[0] == "mine_lightning":
-                rooms[home[1]].append(f"{module.__name__}.{name}")
+                rooms.setdefault(home[1], []).append(f"{module.__name__}.{name}")
             seen.add(id(found))
     return rooms
 
@@ -86,7 +88,7 @@ def write_reference() -> None:
     folder = HERE / "api"
     folder.mkdir(exist_ok=True)
     for room, names in public_names().items():
-        title = ROOMS[room]
+        title = ROOMS.get(room, room.capitalize())
         table = "\n".join(f"   ~{name}" for name in names)
         text = (
             f"{title}\n{'=' * len(title)}\n\n"
