@@ -43,7 +43,8 @@ PRIOR = {  # weights below and above, from what is known of the estimate
     "floor": (0.001, 0.001),  # nats: partners are drawn
     "few": (5, 10),  # validation rows cannot confirm less than some 10 / N nats
     "gap": (0.5, 1.0),
-    "value": (0.01, 0.015),
+    "value": (0.005, 0.008),  # what does not shrink with the rows
+    "thin value": (0.3, 1.0),
     "gain": (0.01, 0.03),
     "crowded": (0.05, 0.3),
     "crowded value": (0.02, 0.1),
@@ -199,9 +200,8 @@ def quantile(errors: Array, variance: Array, parts: Array, outside: float, prior
 
 
 def conformal(ratios: Array) -> float:
-    """Return the factor that holds 95 % of such ratios and of one more."""
-    rank = min(len(ratios), math.ceil((len(ratios) + 1) * LEVEL))
-    return float(np.sort(ratios)[rank - 1])
+    """Return the factor that holds 95 % of such ratios; the largest of three strata counts."""
+    return float(np.quantile(ratios, LEVEL))
 
 
 def fit(args: argparse.Namespace) -> None:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mine_lightning.estimate.folds import CrossFitDataModule, Levels, split_folds
+from mine_lightning.estimate.folds import CrossFitDataModule, FoldView, Levels, split_folds
+from mine_lightning.estimate.ratios import FAMILY
 
 
 def sample(rows: int = 203) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,6 +44,23 @@ def test_a_views_features_ignore_the_rows_held_out() -> None:
     assert first.views[0].choice.losses == second.views[0].choice.losses
     other, changed = (data.views[1](data.x, data.z) for data in (first, second))
     assert not torch.equal(other.x[train], changed.x[train])
+
+
+def test_equal_rows_are_seen_alike() -> None:
+    """Sums over columns are rounded differently in different rows; ranks must not feel it."""
+    generator = torch.Generator().manual_seed(0)
+    levels = torch.randint(0, 4, (870,), generator=generator)
+    noise = torch.randint(0, 2, (870,), generator=generator)
+    x, z = torch.eye(4)[levels], torch.eye(5)[levels + noise]
+    train, val = torch.arange(700), torch.arange(700, 800)
+    for kind in FAMILY:
+        view = FoldView().fit(x, z, train, val)
+        a, b = view.describe(x, z)
+        ratio = kind().fit(a.take(train), b.take(train)).confirm(a.take(val), b.take(val))
+        for code in (ratio.encode_x(a), view(x, z).x):
+            assert all(
+                len(code[levels == k].round(decimals=4).unique(dim=0)) == 1 for k in range(4)
+            )
 
 
 def test_batches_have_the_contracts_shapes() -> None:

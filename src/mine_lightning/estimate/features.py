@@ -116,7 +116,8 @@ class Features:
         return (values - self.center) / self.scale
 
     def _radii(self, scaled: Tensor, coordinates: Tensor) -> Tensor:
-        return torch.stack([coordinates.square().sum(1), scaled.square().sum(1)], dim=1)
+        radii = torch.stack([coordinates.square().sum(1), scaled.square().sum(1)], dim=1)
+        return radii.log1p().float().double()  # equal rows stay equal, whatever sums are rounded to
 
 
 def products_of(columns: int, most: int) -> list[tuple[int, ...]]:

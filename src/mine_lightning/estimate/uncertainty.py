@@ -56,6 +56,7 @@ class Signs:
             "few": 1 / self.rows,
             "gap": abs(self.gap),
             "value": abs(self.nats),
+            "thin value": abs(self.nats) / math.sqrt(self.rows),
             "gain": abs(self.gain),
             "crowded": crowded,
             "crowded value": math.sqrt(crowded) * abs(self.nats),

@@ -12,6 +12,7 @@ from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, logistic_los
 
 __all__ = ["CommonFunctions", "Copulas", "MatchedColumns"]
 
+DECIMALS = 9  # of columns of order one
 CELLS = 32  # along a side of the histogram
 WIDTHS = (0.7, 1.5, 3.0, 6.0)  # of the kernel, in cells
 MOST_PAIRS = 100_000  # of columns of rows, scored at once to choose among the widths
@@ -50,7 +51,7 @@ class Copulas(LogRatio):
 
     def fit(self, x: Described, z: Described) -> Self:
         self.match(x, z)
-        a, b = self.columns_of_x(x), self.columns_of_z(z)
+        a, b = _settled(self.columns_of_x(x)), _settled(self.columns_of_z(z))
         self.x_scores, self.z_scores = RankToNormal().fit(a), RankToNormal().fit(b)
         a, b = self.encode_x(x), self.encode_z(z)
         self.correlations = _correlations(a, b)
@@ -82,10 +83,10 @@ class Copulas(LogRatio):
         return max(5, min(PARTNERS, MOST_PAIRS // max(1, a.numel())))
 
     def encode_x(self, x: Described) -> Tensor:
-        return self.x_scores(self.columns_of_x(x))[:, : self.rank]
+        return self.x_scores(_settled(self.columns_of_x(x)))[:, : self.rank]
 
     def encode_z(self, z: Described) -> Tensor:
-        return self.z_scores(self.columns_of_z(z))[:, : self.rank]
+        return self.z_scores(_settled(self.columns_of_z(z)))[:, : self.rank]
 
     def paired(self, code: Tensor) -> Tensor:
         return code
@@ -139,6 +140,11 @@ class CommonFunctions(Copulas):
 
     def columns_of_z(self, z: Described) -> Tensor:
         return self.z_scale(_functions(z)) @ self.pairs.z_directions
+
+
+def _settled(columns: Tensor) -> Tensor:
+    """Make values equal that differ by rounding, and whose ranks would be far apart."""
+    return columns.round(decimals=DECIMALS)
 
 
 def _functions(rows: Described) -> Tensor:
