@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from mine_lightning.cli import main
+from mine_lightning.cli.configs import SHIPPED
 from mine_lightning.cli.report import notes
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,20 @@ def test_every_shipped_config_runs(config: Path, tmp_path: Path) -> None:
 def test_every_shipped_config_opens_with_the_command_that_runs_it(config: Path) -> None:
     first = config.read_text().splitlines()[0]
     assert first == f"# mine-lightning fit --config configs/{config.name}"
+
+
+def test_the_package_ships_the_configurations_of_the_project() -> None:
+    shipped = {path.name: path.read_text() for path in SHIPPED.glob("*.yaml")}
+    assert shipped == {path.name: path.read_text() for path in CONFIGS}
+
+
+def test_fit_needs_no_configuration_for_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = ["--data=TableDataModule", f"--data.path={ROOT}/examples/wine.csv"]
+    main(["fit", *table, "--data.x=[hue]", "--data.z=[ash]", "--data.batch_size=64", *QUICK])
+    assert "truth                 unknown" in capsys.readouterr().out
 
 
 def test_fit_ends_with_a_readable_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
