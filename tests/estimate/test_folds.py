@@ -58,9 +58,8 @@ def test_equal_rows_are_seen_alike() -> None:
         a, b = view.describe(x, z)
         ratio = kind().fit(a.take(train), b.take(train)).confirm(a.take(val), b.take(val))
         for code in (ratio.encode_x(a), view(x, z).x):
-            assert all(
-                len(code[levels == k].round(decimals=4).unique(dim=0)) == 1 for k in range(4)
-            )
+            alike = [code[levels == level] for level in range(4)]
+            assert max((rows - rows[0]).abs().max() for rows in alike) < 1e-4
 
 
 def test_batches_have_the_contracts_shapes() -> None:
