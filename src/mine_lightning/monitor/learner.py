@@ -200,7 +200,7 @@ class MutualInformationLearner:
         """Return pairs without graph, or None."""
         if x is None or z is None:
             return None
-        x, z = checked(x, "x"), checked(z, "z")
+        x, z = checked(x, "x"), checked(z, "z").to(x.device)
         if len(x) != len(z):
             raise ValueError(
                 "Expected x and z to have the same number of rows, "
