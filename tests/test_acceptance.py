@@ -23,6 +23,7 @@ def reported(config: str, folder: Path, capsys: pytest.CaptureFixture, *more: st
     return float(capsys.readouterr().out.split("estimate (test rows)")[1].split()[0])
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_first_command_is_within_a_twentieth_nat(seed: int, tmp_path, capsys) -> None:
@@ -30,16 +31,19 @@ def test_the_first_command_is_within_a_twentieth_nat(seed: int, tmp_path, capsys
     assert estimate == pytest.approx(0.8304, abs=0.05)
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 def test_twenty_dimensions_are_within_a_seventh_of_a_nat(tmp_path, capsys) -> None:
     assert reported("gaussian_20d.yaml", tmp_path, capsys) == pytest.approx(2.0, abs=0.15)
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 def test_digits_tell_their_labels(tmp_path, capsys, monkeypatch) -> None:
     assert 2.0 <= reported("digits.yaml", tmp_path, capsys) <= 2.31
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_independent_data_share_nothing_and_nothing_is_clamped(seed, tmp_path, capsys) -> None:

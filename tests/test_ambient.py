@@ -123,6 +123,7 @@ for name in ENTRIES:
 """
 
 
+@pytest.mark.slow
 def test_every_entry_runs_in_a_forked_worker() -> None:
     script = FORKS.format(tests=str(ROOT / "tests"))
     run = subprocess.run(

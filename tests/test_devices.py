@@ -101,6 +101,7 @@ def fit(model: Any, data: Any, device: str, **options: Any) -> tuple[Trainer, Co
     return trainer, waited
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "data", "fits"), CASES)
 def test_training_on_a_device_is_training_on_the_cpu(
     model, data, fits, monkeypatch, tmp_path
@@ -135,11 +136,8 @@ class Watch(Callback):
             self.waited += self.seen
 
 
-@pytest.mark.parametrize("logging", [False, True])
 @pytest.mark.parametrize(("model", "data", "fits"), CASES)
-def test_the_host_waits_once_for_a_stack_of_steps(
-    model, data, fits, logging, monkeypatch, tmp_path
-) -> None:
+def test_the_host_waits_once_for_a_stack_of_steps(model, data, fits, monkeypatch, tmp_path) -> None:
     let(fits, monkeypatch)
     watch = Watch()
     options = {"logger": True, "log_every_n_steps": 1, "default_root_dir": tmp_path}
@@ -152,7 +150,7 @@ def test_the_host_waits_once_for_a_stack_of_steps(
             NAME,
             callbacks=[watch],
             limit_val_batches=0,
-            **(options if logging else {}),
+            **options,
         )
     stacks = 2 * trainer.num_training_batches
     assert trainer.global_step >= 10 * stacks

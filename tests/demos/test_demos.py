@@ -130,6 +130,7 @@ def test_the_vae_learns_and_generates():
     assert model(5).shape == (5, 1, 8, 8)
 
 
+@pytest.mark.trained
 def test_beta_takes_information_out_of_the_code():
     rows = {}
     for beta in (0.0, 0.1):

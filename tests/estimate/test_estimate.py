@@ -93,6 +93,7 @@ def labelled(rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.eye(3)[labels] * 4 + rng.normal(size=(rows, 3))
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize("kind", ["integers", "text", "series", "categorical"])
 def test_labels_are_categories(kind: str) -> None:
     labels, features = labelled()
@@ -208,6 +209,7 @@ def test_training_goes_on_while_most_critics_improve(usual_epochs, best, finishe
     assert model.finished is finished
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 @pytest.mark.parametrize("dim", [1, 5, 20])
 @pytest.mark.parametrize("target", [5.0, 10.0])
@@ -219,6 +221,7 @@ def test_large_values_are_within_five_percent(dim: int, target: float) -> None:
     assert ("near_ceiling" in result.diagnostics) == (target == 10)
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["1v1-normal-0.75", "half_cube-multinormal-sparse-5-5-2-2.0"])
 def test_benchmark_tasks_are_met(name: str) -> None:
@@ -228,6 +231,7 @@ def test_benchmark_tasks_are_met(name: str) -> None:
     assert result.nats == pytest.approx(task.mutual_information, abs=0.05)
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 def test_digits_know_their_label() -> None:
     from sklearn.datasets import load_digits
@@ -242,6 +246,7 @@ def test_digits_know_their_label() -> None:
     assert max(values) - min(values) < 2 * results[0].standard_error * math.sqrt(2)
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 def test_the_halves_of_digits_know_each_other() -> None:
     from sklearn.datasets import load_digits

@@ -135,6 +135,7 @@ def test_a_jump_is_followed_within_62_updates(before, after):
     assert close(seen[-1][2], after, share=0.1)
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 def test_an_encoder_that_learns_is_followed():
     stream, learner = torch.Generator().manual_seed(0), MutualInformationLearner()
@@ -145,6 +146,7 @@ def test_an_encoder_that_learns_is_followed():
             assert close(learner.compute(), truth)
 
 
+@pytest.mark.trained
 def test_the_critic_adds_what_the_closed_form_leaves_over():
     stream, learner = torch.Generator().manual_seed(0), MutualInformationLearner()
     for _ in range(120):
@@ -193,6 +195,7 @@ def enormous(stream):
     return 1e30 * (z + torch.randn(64, 2, generator=stream)), 1e-30 * z
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize("host", [constant, deterministic, heavy, enormous])
 def test_it_stays_between_zero_and_its_ceiling(host):
     stream, learner = torch.Generator().manual_seed(0), MutualInformationLearner(window=1024)
@@ -203,6 +206,7 @@ def test_it_stays_between_zero_and_its_ceiling(host):
         assert estimate.standard_error.isfinite()
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 def test_nothing_runs_away_in_thousands_of_updates():
     seen = follow([6.0], 2_000, window=1024)

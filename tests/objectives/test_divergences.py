@@ -229,6 +229,7 @@ TOLERANCE = {"ReverseKL": 0.12}  # its loss has no variance beyond rho = 1/2: ex
 
 @pytest.mark.slow
 @members
+@pytest.mark.trained
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.6, 0.9])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_mutual_information_of_a_trained_critic(member, rho, normalize):
@@ -240,6 +241,7 @@ def test_mutual_information_of_a_trained_critic(member, rho, normalize):
 
 @pytest.mark.slow
 @members
+@pytest.mark.trained
 def test_bound_of_a_trained_critic_is_within_5_percent(member):
     rho = 0.3 if member in ("Pearson", "ReverseKL") else 0.6
     divergence = make(member)

@@ -385,6 +385,7 @@ def test_a_trained_critic_is_within_5_percent(name):
     assert estimate == pytest.approx(mutual_information(rho), rel=0.05)
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.is_objective])
 def test_independent_data_give_0(name):

@@ -48,6 +48,7 @@ def test_leave_one_out_lies_between_the_truth_and_club(rho):
     assert value == pytest.approx(mutual_information(rho), abs=0.05)
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.3, 0.6, 0.9])
 def test_a_trained_sandwich_holds_the_truth(rho):
@@ -63,6 +64,7 @@ def test_a_trained_sandwich_holds_the_truth(rho):
     assert truth - 0.03 < tight < above + 0.01
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 def test_a_label_is_held_between_both_sides():
     generator = torch.Generator().manual_seed(0)

@@ -227,6 +227,7 @@ def test_a_notebook_checkpoint_reloads_in_a_fresh_process(tmp_path: Path) -> Non
     assert "'embedding_dim': 4" in arguments
 
 
+@pytest.mark.trained
 def test_pointwise_values_average_to_the_estimate() -> None:
     seed_everything(0, verbose=False)
     data = GaussianDataModule(rows=5000, correlation=0.8, batch_size=128, seed=0)

@@ -51,6 +51,7 @@ OBJECTIVES = {
 }
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_precision_gives_the_same_estimate(name: str) -> None:
