@@ -1,11 +1,13 @@
 """The closed form of a mixture of normal distributions of x and z together."""
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 import torch
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import Self
@@ -153,7 +155,9 @@ def responsibilities(rows: Tensor, size: int) -> Tensor:
     if size == 1:
         return torch.ones(len(rows), 1, dtype=torch.float64)
     rows = rows.float()
-    labels = KMeans(size, n_init=1, random_state=0).fit_predict(rows.numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than components
+        labels = KMeans(size, n_init=1, random_state=0).fit_predict(rows.numpy())
     shares = F.one_hot(torch.from_numpy(labels).long(), size).float()
     for _ in range(STEPS):
         shares = torch.stack([_log_density(rows, w) for w in shares.T], dim=1).softmax(1)
