@@ -81,8 +81,8 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "schedule": lambda: MutualInformationEstimator(
         ConcatCritic((8,)),
         NWJ(),
-        partial(AdamW, lr=1e-2),
-        partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.3),
+        optimizer=partial(AdamW, lr=1e-2),
+        lr_scheduler=partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.3),
         gradient_clip_val=0.1,
         compile=False,
     ),
