@@ -160,6 +160,7 @@ def copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Ten
 def set_up() -> torch.library.Library:
     """Tell torch of the device, once in a process."""
     register(NAME)
+    getattr(torch, NAME).get_amp_supported_dtype = lambda: [torch.bfloat16]
     library = torch.library.Library("aten", "IMPL")
     library.impl("empty.memory_format", empty, "PrivateUse1")
     library.impl("empty_strided", empty_strided, "PrivateUse1")

@@ -180,7 +180,7 @@ def module(place: Place) -> Call:
 
 def learner(place: Place) -> Call:
     batches = [place.draw(2, 32, 2, seed=seed).unbind() for seed in range(4)]
-    ours, resumed = (MutualInformationLearner(replay=8) for _ in range(2))
+    ours, resumed = (MutualInformationLearner() for _ in range(2))
 
     def call() -> Any:
         for x, z in batches[:3]:

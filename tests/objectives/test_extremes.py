@@ -85,6 +85,7 @@ def test_ties_and_one_hot_columns_give_the_information_in_the_label(door, x) -> 
     assert 0.15 < value < 0.5
 
 
+@pytest.mark.filterwarnings("ignore:Left out a training step of the monitor")
 def test_one_outlier_is_refused_or_does_no_harm(usual) -> None:
     x = X.copy()
     x[-1] = 1e30

@@ -16,7 +16,6 @@ from mine_lightning.metrics import (
     MutualInformationStandardError,
 )
 from mine_lightning.metrics import mutual_information as mutual_information_of_scores
-from mine_lightning.monitor import MutualInformationLearner
 from mine_lightning.objectives import (
     MINE,
     NWJ,
@@ -316,7 +315,6 @@ def test_the_bound_on_a_divergence_is_pooled_but_is_not_mutual_information():
         EffectiveSampleSize,
         lambda bound: MutualInformationEstimator(objective=bound),
         lambda bound: MutualInformationEnsemble(objective=bound),
-        lambda bound: MutualInformationLearner(objective=bound),
         lambda bound: mutual_information_of_scores(joint, marginal, bound),
     ):
         with pytest.raises(ValueError, match=r"got DivergenceBound\(.*is not mutual information"):

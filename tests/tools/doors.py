@@ -437,7 +437,7 @@ def transform(source: Source) -> Any:
 
 
 def learner(source: Source) -> Any:
-    made = ml.MutualInformationLearner(ml.ConcatCritic([4]), partners=source.choice([1, 3]))
+    made = ml.MutualInformationLearner(ml.ConcatCritic([4]), rows=source.choice([2, 64]))
     for _ in range(2):
         shape = source.choice([(), (2,), (1, 2, 2)])
         rows = source.choice([0, 1, 2, 8])

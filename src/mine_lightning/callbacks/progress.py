@@ -63,6 +63,8 @@ class EpochBar(ProgressBar):
             self._show(trainer, self._bar.n)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._bar is not None:
+            self._bar.refresh()  # also where training took less time than the bar waits
         self._close()
 
     def on_exception(

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from inspect import signature
 
 from jsonargparse import set_parsing_settings
 
@@ -99,7 +100,8 @@ def one_line(error: BaseException) -> str:
 
 def tree() -> Parser:
     """Return the parser of all commands; those of Lightning have their own, built when used."""
-    set_parsing_settings(add_print_completion_argument=True)
+    if "add_print_completion_argument" in signature(set_parsing_settings).parameters:  # since 4.48
+        set_parsing_settings(add_print_completion_argument=True)
     parser = Parser(
         prog="mine-lightning",
         description="Mutual information from data, in nats.",

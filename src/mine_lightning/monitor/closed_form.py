@@ -139,7 +139,9 @@ class HeldOut(NamedTuple):
         apart = sampled - sampled.mean()
         slope = float((apart @ bounds / apart.square().sum().clamp(min=1e-12)).clamp(0, 1))
         rest = bounds - slope * sampled
-        sampling = float(rest.var() / len(rest) + slope**2 * self.ratios.var() / rows)
+        sampling = float(
+            rest.var(correction=0) / len(rest) + slope**2 * self.ratios.var(correction=0) / rows
+        )
         added = slope * self.optimism / 2, slope * trend(parts(self.ratios))
         value = float(rest.mean() + slope * self.ratios.mean()) + sum(added)
         if not value > 0:
