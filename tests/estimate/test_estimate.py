@@ -302,3 +302,12 @@ def test_a_function_without_noise_is_named(relation) -> None:
 def test_few_rows_for_many_columns_are_named(rows: int, columns: int) -> None:
     x = np.random.default_rng(0).normal(size=(rows, columns))
     assert flags_of(x, np.random.default_rng(1).normal(size=rows)) == {"few_rows"}
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_column_that_is_constant_in_the_training_rows_of_a_fold(rows: int) -> None:
+    x = np.zeros(300)
+    x[:rows] = range(1, rows + 1)
+    labels = np.random.default_rng(0).integers(0, 3, 300)
+    result = estimate_mutual_information(x, labels, progress_bar=False, max_epochs=1, folds=2)
+    assert abs(result.nats) < 0.1

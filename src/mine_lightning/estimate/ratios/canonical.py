@@ -121,7 +121,8 @@ class IndependentComponents(Canonical):
     @classmethod
     def suits(cls, x: Described, z: Described) -> bool:
         rows, most = x.values.shape[0], max(x.values.shape[1], z.values.shape[1])
-        return 2 <= most <= min(MOST_COLUMNS, rows / ROWS_PER_COLUMN)
+        vary = all(bool((side.values != side.values[0]).any()) for side in (x, z))
+        return vary and 2 <= most <= min(MOST_COLUMNS, rows / ROWS_PER_COLUMN)
 
 
 class _Components(Side):
