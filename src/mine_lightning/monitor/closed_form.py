@@ -31,7 +31,8 @@ SAMPLED = 128  # rows of either half whose bound is computed: a third of the tim
 
 def evenly(count: int, most: int, device: torch.device) -> Tensor:
     """Return at most ``most`` evenly spaced indices below ``count``."""
-    return torch.linspace(0, count - 1, min(most, count), device=device).long()
+    steps = min(most, count)
+    return torch.arange(steps, device=device) * (count - 1) // max(1, steps - 1)
 
 
 class NormalScores:
@@ -139,9 +140,7 @@ class HeldOut(NamedTuple):
         apart = sampled - sampled.mean()
         slope = float((apart @ bounds / apart.square().sum().clamp(min=1e-12)).clamp(0, 1))
         rest = bounds - slope * sampled
-        sampling = float(
-            rest.var(correction=0) / len(rest) + slope**2 * self.ratios.var(correction=0) / rows
-        )
+        sampling = float(rest.var() / len(rest) + slope**2 * self.ratios.var() / rows)
         added = slope * self.optimism / 2, slope * trend(parts(self.ratios))
         value = float(rest.mean() + slope * self.ratios.mean()) + sum(added)
         if not value > 0:

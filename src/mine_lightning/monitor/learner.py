@@ -160,9 +160,9 @@ class MutualInformationLearner:
         error = math.hypot(closed.standard_error, gain.uncertainty)
         ceiling = closed.value + gain.headroom if gain.value > 0 else closed.ceiling
         return Estimate(
-            torch.tensor(value, dtype=torch.float32),
-            torch.tensor(error, dtype=torch.float32),
-            torch.tensor(ceiling, dtype=torch.float32),
+            torch.tensor(value, dtype=torch.float32, device="cpu"),
+            torch.tensor(error, dtype=torch.float32, device="cpu"),
+            torch.tensor(ceiling, dtype=torch.float32, device="cpu"),
             warming_up=len(self._pairs) < WARM or gain.lag > gain.standard_error,
             at_ceiling=value > NEAR * ceiling or gain.value > NEAR * gain.headroom,
         )
