@@ -148,6 +148,10 @@ def empty_strided(size: Any, stride: Any, *args: Any, dtype: Any = None, **kwarg
     return Faraway(torch.empty_strided(size, stride, dtype=dtype, device="cpu"))
 
 
+def arange(*bounds: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
+    return Faraway(torch.arange(*bounds, dtype=dtype, device="cpu"))
+
+
 def copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Tensor:
     """Copy to the device, from it, or within it."""
     if not (isinstance(source, Faraway) and isinstance(target, Faraway)) and not non_blocking:
@@ -164,6 +168,8 @@ def set_up() -> torch.library.Library:
     library = torch.library.Library("aten", "IMPL")
     library.impl("empty.memory_format", empty, "PrivateUse1")
     library.impl("empty_strided", empty_strided, "PrivateUse1")
+    for bounds in ("arange", "arange.start", "arange.start_step"):
+        library.impl(bounds, arange, "PrivateUse1")
     library.impl("_copy_from", copy_from, "PrivateUse1")
     return library
 
