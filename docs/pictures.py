@@ -42,7 +42,7 @@ from mine_lightning.demos import GaussianGrid, MutualInformationGAN, PlainGAN
 from mine_lightning.objectives.scores import split_pairs
 
 FOLDER = Path(__file__).parent / "pictures"
-STEPS = 1200  # of the GANs
+STEPS = 600  # of the GANs
 LEVELS, CLIMB, WINDOW = (2, 4, 6, 8, 10), 800, 100  # bits, steps at each, steps pooled
 SHORT_NAMES = {"od280/od315_of_diluted_wines": "od280"}
 MEASURED = ["flavanoids", "color_intensity", "proline"]
