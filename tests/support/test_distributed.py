@@ -85,7 +85,7 @@ def check_objective(name: str, all_pairs: bool, rank: int, world: int) -> None:
         for metric in single:
             metric.update(*alone.model.scores(together(parts)))
     pooled = model.val_metrics.compute()
-    for key, metric in zip(("val/mi", "val/mi_standard_error"), single, strict=True):
+    for key, metric in zip(("mi", "mi_standard_error"), single, strict=True):
         torch.testing.assert_close(pooled[key], metric.compute(), rtol=1e-6, atol=1e-7)
 
 

@@ -83,9 +83,10 @@ def _as_labels(found: Columns | NDArray[Any]) -> Columns | NDArray[Any]:
     if isinstance(found, pd.DataFrame) or found.ndim != 1:
         return found
     column = found if isinstance(found, pd.Series) else pd.Series(native(found), name="label")
+    if infer_dtype(column, skipna=True) != "integer":  # vectors are not hashable
+        return found
     few = column.nunique() <= min(MOST_LABELS, len(column) // LEAST_ROWS)
-    integer = infer_dtype(column, skipna=True) == "integer"
-    return column.astype("category") if few and integer else found
+    return column.astype("category") if few else found
 
 
 def _parse_frame(name: str, frame: pd.DataFrame) -> Rows:
