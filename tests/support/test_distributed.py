@@ -12,6 +12,7 @@ from mine_lightning import (
     MutualInformation,
     MutualInformationEstimator,
     MutualInformationStandardError,
+    Objective,
 )
 from mine_lightning.support.distributed import Processes
 from objective_cases import CASES
@@ -91,7 +92,9 @@ def check_objective(name: str, all_pairs: bool, rank: int, world: int) -> None:
 
 def check_every_objective(rank: int, world: int) -> None:
     distributed.init_process_group("gloo")
-    for name, case in CASES.items():
+    objectives = {name: case for name, case in CASES.items() if isinstance(case.make(), Objective)}
+    assert len(objectives) > 20
+    for name, case in objectives.items():
         for all_pairs in {case.all_pairs, True}:
             check_objective(name, all_pairs, rank, world)
     check_uneven(rank, world)
