@@ -40,7 +40,8 @@ class CrossFitEstimator(LightningModule):
     """Train one critic for each fold on what a closed form leaves over.
 
     Batches come from :class:`~mine_lightning.estimate.folds.CrossFitDataModule`; the score of a
-    pair is the batch's offset plus the network's output, which starts at zero. The loss is that of
+    pair is the batch's offset plus the network's output, which starts at zero and fades out where
+    the offset is larger than the rows can check. The loss is that of
     :func:`~mine_lightning.estimate.ratios.base.logistic_losses`. After every epoch the
     exponentially averaged weights are compared, fold by fold, on the validation rows. Two states
     are kept for each fold: ``best``, and ``late``, the last one that keeps half of the best one's
@@ -85,6 +86,7 @@ class CrossFitEstimator(LightningModule):
         if not any(map(is_lazy, self.parameters())):
             return
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.limit = log_rows(data.views)
         rows = data.folds.val[:, :2]
         self.score(beside(data.batch(rows, rows.unsqueeze(2)), self.critics))
         start_at_zero(self.critics, self.seed)
@@ -109,7 +111,10 @@ class CrossFitEstimator(LightningModule):
         (x, z), partners, (joint, marginal) = batch["joint"], batch["marginal"], batch["offset"]
         critics = self.critics if critics is None else critics
         scores = critics(x.unsqueeze(2), torch.cat([z.unsqueeze(2), partners], dim=2))
-        return scores[:, :, 0] + joint, scores[:, :, 1:] + marginal
+        return (
+            joint + supported(joint, self.limit) * scores[:, :, 0],
+            marginal + supported(marginal, self.limit) * scores[:, :, 1:],
+        )
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
@@ -263,7 +268,24 @@ class FoldCritics(nn.Module):
             padded([rows.x_variates for rows in seen]),
             padded([rows.z_variates for rows in seen]),
         )
-        return self.networks(a, with_pairs(b, u * v, offset)) + offset
+        scores = self.networks(a, with_pairs(b, u * v, offset))
+        return offset + supported(offset, log_rows(self.views)) * scores
+
+
+def log_rows(views: Sequence[FoldView]) -> float:
+    """Return the log of the number of rows that the closed forms were fitted on."""
+    return math.log(views[0].choice.ratio.rows)
+
+
+def supported(offset: Tensor, limit: float) -> Tensor:
+    r"""Return the share of the network's output that is added to scores of the closed form.
+
+    .. math:: \frac{1}{1 + e^{T_0 - \ln N}}
+
+    Of N rows, pairs drawn apart hardly contradict a score beyond :math:`\ln N`: the loss does not
+    feel how large it is, and there the closed form stands alone.
+    """
+    return torch.sigmoid(limit - offset)
 
 
 def row_losses(joint: Tensor, marginal: Tensor) -> Tensor:
