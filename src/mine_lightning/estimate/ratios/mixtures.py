@@ -24,7 +24,7 @@ from mine_lightning.estimate.ratios.base import LogRatio
 
 __all__ = ["NormalMixture"]
 
-STEPS = 15  # of expectation maximisation; chosen by judgement: the likelihood of a mixture of five was flat
+STEPS = 15  # of expectation maximisation, by judgement: its likelihood had levelled off
 FLOOR = 1e-4  # of variances, beside a variance of 1: atoms and collinear columns stay finite
 MOST_COLUMNS, ROWS_PER_COLUMN = 160, 20  # of both sides together
 LEAST_ROWS = 2  # of a component, for each column of a side
