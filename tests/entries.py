@@ -26,14 +26,7 @@ from mine_lightning import (
     estimate_transfer_entropy,
     mutual_information_matrix,
 )
-
-QUIET: dict[str, Any] = {
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-}
+from shared import UNCHECKED
 
 
 @dataclass
@@ -45,7 +38,7 @@ class Place:
     device: str = "cpu"
 
     def trainer(self, **options: Any) -> Trainer:
-        return Trainer(**{**QUIET, **self.options(), "max_epochs": 1, **options})
+        return Trainer(**{**UNCHECKED, **self.options(), "max_epochs": 1, **options})
 
     def small(self) -> dict[str, Any]:
         """Return the arguments of a short estimate."""

@@ -6,13 +6,17 @@ import numpy as np
 
 from mine_lightning.estimate.results import MutualInformationEstimate
 
-QUIET: dict[str, Any] = {
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
+SILENT: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False}
+QUIET: dict[str, Any] = {**SILENT, "logger": False}
 NO_FILES: dict[str, Any] = {**QUIET, "enable_checkpointing": False}
 ON_CPU: dict[str, Any] = {**NO_FILES, "accelerator": "cpu"}
+UNCHECKED: dict[str, Any] = {**NO_FILES, "num_sanity_val_steps": 0}
+EVERY_STEP: dict[str, Any] = {
+    **SILENT,
+    "accelerator": "cpu",
+    "enable_checkpointing": False,
+    "log_every_n_steps": 1,
+}
 TRAINING_ALONE: dict[str, Any] = {**NO_FILES, "limit_val_batches": 0}
 
 RNG = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from devices import NAME, needs_a_device, on_the_device, reads
-from entries import ENTRIES, QUIET, Place
+from entries import ENTRIES, Place
 from mine_lightning import (
     ConcatCritic,
     GaussianDataModule,
@@ -22,6 +22,7 @@ from mine_lightning import (
 )
 from mine_lightning.data import modules
 from mine_lightning.data.disk import streaming
+from shared import UNCHECKED
 
 pytestmark = [
     needs_a_device,
@@ -95,7 +96,7 @@ CASES = [
 def fit(model: Any, data: Any, device: str, **options: Any) -> tuple[Trainer, Counter[str]]:
     """Train on a device; return what the host waited for there."""
     where = on_the_device() if device == NAME else {"accelerator": "cpu"}
-    trainer = Trainer(**{**QUIET, **where, "max_epochs": 2, **options})
+    trainer = Trainer(**{**UNCHECKED, **where, "max_epochs": 2, **options})
     with reads() as waited:
         trainer.fit(model, data)
     return trainer, waited

@@ -17,8 +17,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from mine_lightning import GaussianDataModule, MutualInformationEstimator
 from mine_lightning.callbacks.dashboard import Dashboard, MonitorCharts
 from mine_lightning.demos import GaussianGrid, PlainGAN
-
-QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
+from shared import SILENT
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
     model = MutualInformationEstimator()
     checkpoint = ModelCheckpoint(folder / "checkpoints", monitor="val/mi", mode="max")
     trainer = Trainer(
-        max_epochs=4, logger=logger, log_every_n_steps=10, callbacks=[checkpoint], **QUIET
+        max_epochs=4, logger=logger, log_every_n_steps=10, callbacks=[checkpoint], **SILENT
     )
     trainer.fit(model, data)
     trainer.test(model, data, verbose=False)
@@ -112,7 +111,7 @@ def test_any_logger_will_do(logger: str | bool, tmp_path: Path) -> None:
     }
     data = GaussianDataModule(rows=600, correlation=0.5, batch_size=64, seed=0)
     trainer = Trainer(
-        max_epochs=1, logger=loggers.get(str(logger), False), enable_checkpointing=False, **QUIET
+        max_epochs=1, logger=loggers.get(str(logger), False), enable_checkpointing=False, **SILENT
     )
     model = MutualInformationEstimator()
     trainer.fit(model, data)
@@ -144,7 +143,9 @@ class Watching(Callback):
 def test_a_monitor_has_its_band_and_its_ceiling_beside_its_curve(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path, name="")
     settings = {"max_epochs": 1, "log_every_n_steps": 1, "enable_checkpointing": False}
-    trainer = Trainer(logger=logger, callbacks=[Watching()], accelerator="cpu", **settings, **QUIET)
+    trainer = Trainer(
+        logger=logger, callbacks=[Watching()], accelerator="cpu", **settings, **SILENT
+    )
     trainer.fit(PlainGAN(codes=5, hidden_features=(16,)), GaussianGrid(steps_per_epoch=3))
     main, ceiling = (
         EventAccumulator(str(Path(logger.log_dir) / run)).Reload() for run in ("", "ceiling")

@@ -20,17 +20,13 @@ from mine_lightning.data.disk.windows import StreamLoader, evenly
 from mine_lightning.data.loading.prefetch import Prefetcher
 from mine_lightning.data.loading.stacks import Stacking
 from mine_lightning.data.transforms import Identity
+from shared import QUIET
 
 ROWS = 3000
 RAW = {"x_transform": Identity(), "z_transform": Identity()}
 NAMES = ["row", "other", "double", "noise"]
 X, Z = [0, 1], [2]
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
+ON_CPU = {**QUIET, "accelerator": "cpu"}
 
 
 def table(rows: int = ROWS, dtype: str = "float64") -> np.ndarray:
@@ -603,7 +599,7 @@ def fit(path: Path, steps: int, ckpt_path: str | None = None, **kwargs):
     seed_everything(0, verbose=False)
     data = StreamingDataModule(path, [0], [1], seed=1, batch_size=128)
     model = MutualInformationEstimator(minibatches_per_step=2)
-    trainer = Trainer(max_steps=steps, max_epochs=-1, **QUIET, **kwargs)
+    trainer = Trainer(max_steps=steps, max_epochs=-1, **ON_CPU, **kwargs)
     trainer.fit(model, data, ckpt_path=ckpt_path)
     return model, data, trainer
 
@@ -635,7 +631,7 @@ def test_pointwise_values_are_written_in_the_order_of_the_file(tmp_path):
     path = gaussian(tmp_path, rows=2000)
     model, data, _ = fit(path, 20, enable_checkpointing=False)
     output = tmp_path / "pointwise.csv"
-    writer = Trainer(callbacks=[PointwiseWriter(str(output))], **QUIET)
+    writer = Trainer(callbacks=[PointwiseWriter(str(output))], **ON_CPU)
     values = torch.cat(writer.predict(model, data))
     frame = pd.read_csv(output)
     assert frame["row"].tolist() == list(range(2000))

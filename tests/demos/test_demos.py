@@ -21,15 +21,9 @@ from mine_lightning.demos import (
     gan_mi,
 )
 from mine_lightning.demos.figures import side_by_side, tiled
+from shared import EVERY_STEP
 
 pytestmark = pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader` but have no")
-QUIET = {
-    "accelerator": "cpu",
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-    "log_every_n_steps": 1,
-}
 SMALL = {"codes": 5, "hidden_features": (16,)}
 IMAGES = {"sample_shape": (1, 8, 8), "noise_dim": 8, **SMALL}
 
@@ -40,7 +34,7 @@ def fit(host, data, steps=4, seed=0, **options):
     records = Records()
     manual = len(host.configure_optimizers()[0]) if isinstance(host, PlainGAN) else 1
     options = {"max_steps": manual * steps, "max_epochs": -1, "logger": records} | options
-    trainer = pl.Trainer(**QUIET, **options)
+    trainer = pl.Trainer(**EVERY_STEP, **options)
     trainer.fit(host, data)
     return [row for _, row in records.rows], trainer
 

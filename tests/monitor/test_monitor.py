@@ -29,22 +29,21 @@ from mine_lightning.monitor import (
     MutualInformationLearner,
     MutualInformationMonitor,
 )
+from shared import EVERY_STEP
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no"),
     pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader` but have no"),
 ]
-QUIET = {
-    "accelerator": "cpu",
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-    "log_every_n_steps": 1,
-}
 
 
 def trainer(tmp_path, *callbacks, **options):
-    options = {**QUIET, "max_epochs": 2, "default_root_dir": tmp_path, "logger": False} | options
+    options = {
+        **EVERY_STEP,
+        "max_epochs": 2,
+        "default_root_dir": tmp_path,
+        "logger": False,
+    } | options
     return pl.Trainer(callbacks=list(callbacks), **options)
 
 
@@ -506,7 +505,7 @@ def test_a_host_on_the_mirror_package(tmp_path):
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
     attached = monitor("net:output", "net:input")
-    options = {**QUIET, "default_root_dir": tmp_path, "logger": False, "max_epochs": 1}
+    options = {**EVERY_STEP, "default_root_dir": tmp_path, "logger": False, "max_epochs": 1}
     mirror.Trainer(callbacks=[attached], **options).fit(Host(), loader())
     assert attached.estimate().mi.isfinite()
 

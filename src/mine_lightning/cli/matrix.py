@@ -1,10 +1,16 @@
 """``mine-lightning matrix``: the estimates for all pairs of columns of a table file."""
 
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from mine_lightning.cli.estimate import split_names
 
+if TYPE_CHECKING:
+    from mine_lightning import MutualInformationMatrix
+
 __all__ = ["matrix"]
+
+PICTURES = (".png", ".pdf", ".svg")
 
 
 def matrix(
@@ -48,17 +54,11 @@ def matrix(
     """
     from mine_lightning import mutual_information_matrix
     from mine_lightning.data.tables import read_table
-    from mine_lightning.support.files import (
-        TABLE_SUFFIXES,
-        check_output,
-        write_table,
-        written_whole,
-    )
+    from mine_lightning.support.files import TABLE_SUFFIXES, check_output
 
-    pictures = (".png", ".pdf", ".svg")
     if output is not None:
         target = check_output(
-            output, (*TABLE_SUFFIXES, *pictures), inputs=[path], overwrite=overwrite
+            output, (*TABLE_SUFFIXES, *PICTURES), inputs=[path], overwrite=overwrite
         )
     chosen = None if columns is None else split_names(columns)
     frame = read_table(path, chosen, delimiter, decimal, thousands)
@@ -72,8 +72,16 @@ def matrix(
         progress_bar=not quiet,
     )
     print(result)
-    if output is not None and target.suffix in pictures:
-        with written_whole(target) as temporary:
-            result.plot().savefig(temporary, format=target.suffix[1:])
-    elif output is not None:
+    if output is not None:
+        write(result, target)
+
+
+def write(result: "MutualInformationMatrix", target: Path) -> None:
+    """Write a picture or a table, as the suffix says, whole or not at all."""
+    from mine_lightning.support.files import write_table, written_whole
+
+    if target.suffix not in PICTURES:
         write_table(result.to_frame(), target)
+        return
+    with written_whole(target) as temporary:
+        result.plot().savefig(temporary, format=target.suffix[1:])

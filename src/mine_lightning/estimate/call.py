@@ -133,6 +133,8 @@ def estimate_mutual_information(
     check_integer("seed", seed, least=0)
     if max_epochs is not None:
         check_integer("max_epochs", max_epochs)
+    if trainer is not None and (trainer_kwargs or max_epochs is not None):
+        raise ValueError("Expected either `trainer` or arguments for one, got both.")
     pairs = check_pairs(x, z, missing, labels=True)
     swapped = Levels.of(pairs.x) is not None and Levels.of(pairs.z) is None
     sides = [
@@ -141,29 +143,15 @@ def estimate_mutual_information(
     ]
     (a, a_transform), (b, b_transform) = reversed(sides) if swapped else sides
     given = row_groups(groups, blocks, pairs.given)
-    data = CrossFitDataModule(
-        a,
-        b,
-        folds=folds,
-        x_transform=a_transform,
-        z_transform=b_transform,
-        seed=seed,
-        groups=None if given is None else given[pairs.kept],
-        max_rows=max_rows,
-    )
-    if trainer is not None and (trainer_kwargs or max_epochs is not None):
-        raise ValueError("Expected either `trainer` or arguments for one, got both.")
+    kept = None if given is None else given[pairs.kept]
+    data = CrossFitDataModule(a, b, folds, a_transform, b_transform, seed, kept, max_rows)
+    usual = default_epochs(len(a)) if trainer is None and max_epochs is None else None
     with torch.random.fork_rng(devices=[]), without_remarks():
-        usual = None
         if trainer is None:
-            if max_epochs is None:
-                usual = default_epochs(len(pairs.x))
-                max_epochs = 3 * usual
-            limit: Any = trainer_kwargs.pop("max_time", None)
-            trainer = quiet_trainer(max_epochs, progress_bar, **trainer_kwargs)
-            if limit is not None:
-                callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-                callbacks.append(Deadline(limit, scored_pairs(data)))
+            most = 3 * usual if usual else max_epochs
+            trainer = own_trainer(
+                data, max_epochs=most, progress_bar=progress_bar, **trainer_kwargs
+            )
         check_launcher(trainer)
         model = CrossFitEstimator(folds=len(data.folds.held), seed=seed, usual_epochs=usual)
         trainer.fit(model, datamodule=data)
@@ -184,6 +172,15 @@ def check_launcher(trainer: Trainer) -> None:
 def default_epochs(rows: int) -> int:
     """Return the usual number of epochs for a sample of this size."""
     return min(80, max(25, 250_000 // rows))
+
+
+def own_trainer(data: CrossFitDataModule, max_time: Any = None, **kwargs: Any) -> Trainer:
+    """Return a quiet Trainer whose time limit, if there is one, leaves time for the scores."""
+    trainer = quiet_trainer(**kwargs)
+    if max_time is not None:
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks.append(Deadline(max_time, scored_pairs(data)))
+    return trainer
 
 
 def quiet_trainer(max_epochs: int, progress_bar: bool = True, **kwargs: Any) -> Trainer:
@@ -208,18 +205,10 @@ def _result(
 ) -> MutualInformationEstimate:
     readings = read(model, data)
     order = torch.cat(data.folds.held)
-    groups = None if data.groups is None else data.groups[order]
     sample = Sample.of(pairs, data.groups, readings.discrete)
-    effect = design_effect(readings.terms, groups)
-    signs = Signs(
-        nats=readings.nats,
-        variance=effect * mean_variance(readings.terms),
-        gap=readings.in_sample - readings.held_out,
-        gain=readings.nats - model.learning_curve[0].mean().item(),
-        rows=len(pairs.x) / effect,
-        columns=sample.columns,
-    )
-    errors = standard_errors(signs, sample.functional)
+    effect = design_effect(readings.terms, None if data.groups is None else data.groups[order])
+    closed_form = model.learning_curve[0].mean().item()
+    errors = standard_errors(_signs(readings, sample, closed_form, effect), sample.functional)
     return MutualInformationEstimate(
         nats=readings.nats,
         standard_error=errors.both,
@@ -242,6 +231,17 @@ def _result(
         versions={package: version(package) for package in PACKAGES},
         critics=FoldCritics(data.views, model.best, swapped).cpu(),
         **_plotted(pairs),
+    )
+
+
+def _signs(readings: Readings, sample: Sample, closed_form: float, effect: float) -> Signs:
+    return Signs(
+        nats=readings.nats,
+        variance=effect * mean_variance(readings.terms),
+        gap=readings.in_sample - readings.held_out,
+        gain=readings.nats - closed_form,
+        rows=len(readings.terms) / effect,
+        columns=sample.columns,
     )
 
 
