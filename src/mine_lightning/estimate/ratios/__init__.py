@@ -18,7 +18,11 @@ from mine_lightning.estimate.ratios.canonical import (
     NormalScores,
     Values,
 )
-from mine_lightning.estimate.ratios.copulas import CommonFunctions, MatchedColumns
+from mine_lightning.estimate.ratios.copulas import (
+    CommonFunctions,
+    MatchedColumns,
+    MatchedProducts,
+)
 from mine_lightning.estimate.ratios.mixtures import NormalMixture
 
 __all__ = ["FAMILY", "Choice", "LogRatio", "choose"]
@@ -30,6 +34,7 @@ FAMILY: tuple[type[LogRatio], ...] = (
     DirectionAndRadius,
     NormalMixture,
     MatchedColumns,
+    MatchedProducts,
     CommonFunctions,
 )
 

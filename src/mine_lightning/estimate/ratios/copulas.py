@@ -10,7 +10,7 @@ from mine_lightning.data.transforms import RankToNormal, Standardize
 from mine_lightning.estimate.features import Described
 from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, logistic_losses, ranks
 
-__all__ = ["CommonFunctions", "Copulas", "MatchedColumns"]
+__all__ = ["CommonFunctions", "Copulas", "MatchedColumns", "MatchedProducts"]
 
 DECIMALS = 9  # of columns of order one
 CELLS = 32  # along a side of the histogram
@@ -111,7 +111,7 @@ class MatchedColumns(Copulas):
     """Columns matched one to one, by their correlations and those of their squares."""
 
     def match(self, x: Described, z: Described) -> None:
-        sides = [(v, Standardize().fit(v**2)(v**2)) for v in (x.coordinates, z.coordinates)]
+        sides = [(v, Standardize().fit(v**2)(v**2)) for v in map(self.columns, (x, z))]
         found = [(p.T @ q / len(p)).abs() for p in sides[0] for q in sides[1]]
         strength = torch.stack(found).amax(0)
         places = map(torch.from_numpy, linear_sum_assignment(-strength.numpy()))
@@ -119,11 +119,26 @@ class MatchedColumns(Copulas):
         order = strength[self.x_places, self.z_places].argsort(descending=True)[:MOST_MATCHED]
         self.x_places, self.z_places = self.x_places[order], self.z_places[order]
 
+    def columns(self, side: Described) -> Tensor:
+        """Return the columns that are matched, shape ``(M, D)``, float64."""
+        return side.coordinates
+
     def columns_of_x(self, x: Described) -> Tensor:
-        return x.coordinates[:, self.x_places]
+        return self.columns(x)[:, self.x_places]
 
     def columns_of_z(self, z: Described) -> Tensor:
-        return z.coordinates[:, self.z_places]
+        return self.columns(z)[:, self.z_places]
+
+
+class MatchedProducts(MatchedColumns):
+    """Columns and products of columns, matched likewise: what only several say together."""
+
+    @classmethod
+    def suits(cls, x: Described, z: Described) -> bool:
+        return "products" in x.functions or "products" in z.functions
+
+    def columns(self, side: Described) -> Tensor:
+        return side.functions.get("products", side.coordinates)
 
 
 class CommonFunctions(Copulas):
