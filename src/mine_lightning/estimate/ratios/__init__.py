@@ -32,9 +32,9 @@ FAMILY: tuple[type[LogRatio], ...] = (
     Values,
     IndependentComponents,
     DirectionAndRadius,
-    NormalMixture,
     MatchedColumns,
     MatchedProducts,
+    NormalMixture,
     CommonFunctions,
 )
 
