@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -115,14 +114,8 @@ def test_any_logger_will_do(logger: str | bool, tmp_path: Path) -> None:
     )
     model = MutualInformationEstimator()
     trainer.fit(model, data)
-    (tested,) = trainer.test(model, data, verbose=False)
+    trainer.test(model, data, verbose=False)
     assert sum(isinstance(callback, Dashboard) for callback in trainer.callbacks) == 1
-    if logger:
-        (path,) = tmp_path.rglob("metrics.csv")
-        last = pd.read_csv(path).ffill().iloc[-1]
-        assert last["mi/estimate"] == pytest.approx(tested["test/mi"])
-        assert last["mi/standard_error"] == pytest.approx(tested["test/mi_standard_error"])
-        assert last["mi/truth"] == pytest.approx(data.true_mi)
 
 
 class Watching(Callback):

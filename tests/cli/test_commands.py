@@ -68,7 +68,10 @@ def test_npz_output_holds_the_pointwise_values(table: Path, tmp_path: Path) -> N
         (["--x=hue", "--z=ash", "--folds=1"], "Expected `folds` to be an integer of at least 2"),
         (["--x=hue", "--z=ash", "--folds=many"], "Expected `--folds` to be int, got 'many'."),
         (["--x=hue", "--z=ash", "--output=result.pkl"], "Expected `output` to end in one of"),
-        (["--x=hue", "--z=ash", "--x_transform=cubes"], "cubes"),
+        (
+            ["--x=hue", "--z=ash", "--x_transform=cubes"],
+            "`--x_transform` to be one of 'rank', 'standardize', 'identity', got 'cubes'.",
+        ),
         (["--x=hue", "--z=ash", "--colour=red"], "got `--colour`. There are: `--x`"),
         (["--x=hue", "--z=ash", "--fouls=3"], "got `--fouls`. Did you mean `--folds`"),
     ],

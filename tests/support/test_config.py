@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ from lightning.pytorch import Trainer
 
 import mine_lightning
 from mine_lightning import (
+    MINE,
+    ConcatCritic,
     MutualInformationEnsemble,
     MutualInformationEstimator,
+    RankToNormal,
     TensorDataModule,
 )
 from mine_lightning.cli import main
+from mine_lightning.data import CyclicShift, GaussianPairs
 from mine_lightning.support.config import public_path, renewed
 from shared import NO_FILES
 
@@ -120,3 +125,19 @@ def test_the_command_line_takes_configurations_and_checkpoints_of_before(
     )
     main(["test", f"--config={config}", f"--ckpt_path={SAVED / 'square.ckpt'}"])
     assert "test/mi" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: MINE(ma_rat=0.5), "MINE() got an unexpected keyword argument 'ma_rat'. Did you"),
+        (lambda: ConcatCritic(hidden_feature=[3]), "Did you mean `hidden_features`?"),
+        (lambda: GaussianPairs(corelation=0.4), "Did you mean `correlation`?"),
+        (lambda: RankToNormal(a=1), "RankToNormal() got an unexpected keyword argument 'a'. There"),
+        (lambda: RankToNormal(1), "too many positional arguments"),
+        (lambda: CyclicShift(seed=3), "CyclicShift() got an unexpected keyword argument 'seed'."),
+    ],
+)
+def test_an_argument_that_there_is_not_is_named(build, message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        build()

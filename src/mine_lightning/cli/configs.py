@@ -51,18 +51,15 @@ def found_config(name: str) -> str:
     Raises:
         ValueError: If there is none.
     """
-    path = Path(name)
-    if not path.is_file() and path.suffix == "" and path.parent == Path():
-        known = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
-        if name not in known:
-            raise ValueError(
-                f"Expected `config` to be a file or the name of a configuration, got {name!r}. "
-                f"{near(name, known)}"
-            )
-        path = SHIPPED / f"{name}.yaml"
-    if path.is_file():
-        check_size(path)
-    return str(path)
+    path, shipped = Path(name), {path.stem: path for path in SHIPPED.glob("*.yaml")}
+    if not path.is_file() and name not in shipped:
+        raise ValueError(
+            f"Expected `config` to be a file or the name of a configuration, got {name!r}. "
+            f"{near(path.stem, sorted(shipped))}"
+        )
+    found = path if path.is_file() else shipped[name]
+    check_size(found)
+    return str(found)
 
 
 def usual_config(command: str, checkpoint: str | None) -> str:

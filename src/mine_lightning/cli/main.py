@@ -13,7 +13,8 @@ import mine_lightning
 from mine_lightning.cli.descriptions import LIGHTNING
 from mine_lightning.cli.estimate import estimate
 from mine_lightning.cli.matrix import matrix
-from mine_lightning.cli.parsers import Help, Parser, command_parser, explain, positional
+from mine_lightning.cli.mistakes import explain
+from mine_lightning.cli.parsers import Help, Parser, command_parser, positional
 from mine_lightning.cli.select import select
 from mine_lightning.support.interrupts import interruptible
 

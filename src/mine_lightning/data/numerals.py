@@ -10,16 +10,19 @@ __all__ = ["check_marks", "how_to_read", "looks_numeric", "read_numerals"]
 
 SPACES = " \u00a0\u2009\u202f"  # plain, no-break, thin and narrow no-break
 FEW = 10  # texts up to which "3D" and "1st" may be names and not quantities
-SIDES = ("before", "currency", "after")
+SIDES = ("before", "currency", "error", "after")
+ISO = "EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|CZK|BRL|KRW"
 UNIT = r"°?[^\W\d_]{1,4}(?:/[^\W\d_]{1,4})?[²³]?"
 NUMERAL = re.compile(
     rf"""
-    (?P<before> [\s'"“”‘’]* ) (?P<sign> [+\-−]? ) (?P<currency> [$€£¥₹]? ) \s* [+\-−]?
+    (?P<before> [\s'"“”‘’]* ) (?P<bound> (?: [<>]=? | [≤≥~≈] )? ) \s* (?P<sign> [+\-−]? )
+    (?P<currency> (?: [$€£¥₹] | {ISO} )? ) \s* [+\-−]?
     (?: [1-9]\d{{0,2}} (?P<group> [{SPACES}.,'’_] ) \d{{3}} (?: (?P=group) \d{{3}} )* (?! [eE] )
       | \d+
       | (?= [.,]\d ) )
     (?: (?P<point> [.,] ) \d* )?
     (?: [eE] [+\-]? \d+ )?
+    (?: \s* (?P<error> ± ) \s* [\d.,]+ )?
     (?P<after> \s* (?: [%‰°$€£¥₹] | (?P<unit> {UNIT} ) )? [\s'"“”‘’]* )
     """,
     re.VERBOSE,
@@ -35,20 +38,23 @@ def _numeral(text: str) -> re.Match[str] | None:
 def looks_numeric(text: Sequence[str]) -> list[bool]:
     """Say of each of several different texts whether it is a number, however it is written.
 
-    A few names that begin with a digit are names: units have to be the same, after a space.
+    A few names that begin with a digit are names: units have to be the same, after a space. So are
+    a few ranges with an open end.
 
     Example:
         >>> looks_numeric(["0,13", "1 234.5", "13%", "$7", "-", "Q1", "2020-01-01"])
         [True, True, True, True, False, False, False]
-        >>> looks_numeric(["2D", "3D"]), looks_numeric(["2 mm", "3 mm"])
-        ([False, False], [True, True])
+        >>> looks_numeric(["2D", "3D"]), looks_numeric(["2 mm", "3 mm"]), looks_numeric(["<5"])
+        ([False, False], [True, True], [False])
     """
     plain = pd.to_numeric(pd.Series(list(text), dtype=object), errors="coerce").notna()
     found = list(map(_numeral, text))
+    many = len(text) > FEW
     afters = {match["after"] for match in found if match and match["unit"]}
-    measured = len(text) > FEW or (len(afters) == 1 and min(afters)[:1].isspace())
+    measured = many or (len(afters) == 1 and min(afters)[:1].isspace())
     return [
-        bool(number) or (match is not None and (measured or match["unit"] is None))
+        bool(number)
+        or (match is not None and (measured or not match["unit"]) and (many or not match["bound"]))
         for number, match in zip(plain, found, strict=True)
     ]
 
@@ -65,8 +71,10 @@ def how_to_read(text: Sequence[str]) -> str:
         'turn them into numbers, `astype(float)`.'
     """
     found = [match for match in map(_numeral, text) if match]
-    marks = {match[side].strip() for match in found for side in SIDES} - {""}
+    marks = {(match[side] or "").strip() for match in found for side in SIDES} - {""}
     advice = [f"take {', '.join(map(repr, sorted(marks)))} away"] if marks else []
+    if bounds := sorted({match["bound"] for match in found} - {""}):
+        advice.append(f"say what number stands for {', '.join(map(repr, bounds))}")
     if any(match["sign"] == "−" for match in found):
         advice.append("write '-' for '−'")
     options = _options({m["point"] for m in found}, {m["group"] for m in found})

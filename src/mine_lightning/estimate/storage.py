@@ -64,7 +64,8 @@ def read_result(path: str | Path, build: Callable[[dict[str, Any], Arrays], Resu
             content = BytesIO(file.read())
             return build(*_parts(content))
         except Exception as error:  # a damaged file makes its reader raise anything
-            reason = " ".join(str(error).split()) or type(error).__name__
+            absent = "no " if isinstance(error, KeyError) else ""
+            reason = absent + " ".join(str(error).split()) or type(error).__name__
             raise ValueError(
                 f"Expected `path` to be a saved result (.json or .npz), got {str(path)!r}: {reason}"
             ) from error

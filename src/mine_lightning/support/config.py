@@ -9,6 +9,8 @@ from typing import Any
 
 from typing_extensions import Self
 
+from mine_lightning.support.keywords import check_keywords
+
 __all__ = ["Configurable", "as_plain", "callable_config", "public_path", "renewed"]
 
 COLLECTORS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -101,6 +103,13 @@ def callable_config(factory: Any) -> Any:
     return {"class_path": public_path(factory), "init_args": init_args}
 
 
+def _signature(kind: type) -> inspect.Signature:
+    """Return the signature of a constructor; that of ``object`` takes nothing beside ``self``."""
+    if kind.__init__ is object.__init__:  # type: ignore[misc]
+        return inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)])
+    return inspect.signature(kind.__init__)  # type: ignore[misc]
+
+
 class Configurable:
     """Mixin that keeps the arguments of the constructor, defaults included.
 
@@ -112,8 +121,12 @@ class Configurable:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         instance = super().__new__(cls)
-        signature = inspect.signature(cls.__init__)
-        bound = signature.bind_partial(instance, *args, **kwargs)
+        signature = _signature(cls)
+        try:
+            bound = signature.bind_partial(instance, *args, **kwargs)
+        except TypeError:
+            check_keywords(cls, kwargs)
+            raise
         bound.apply_defaults()
         named = [p.name for p in signature.parameters.values() if p.kind not in COLLECTORS]
         arguments = {name: bound.arguments[name] for name in named[1:] if name in bound.arguments}

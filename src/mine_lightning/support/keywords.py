@@ -12,18 +12,18 @@ else:
     # LightningCLI then follows `**kwargs` to the signatures behind them, which know the defaults
     Unpack = dict
 
-__all__ = ["Unpack", "check_keywords"]
+__all__ = ["Unpack", "annotations_of", "check_keywords"]
 
 
 def check_keywords(function: Callable[..., Any], given: Iterable[str]) -> None:
     """Raise if a function does not know a keyword argument, and say which ones come near.
 
     Args:
-        function: A function with ``**kwargs: Unpack[SomeTypedDict]``.
-        given: The names in its ``kwargs``.
+        function: A function, perhaps with ``**kwargs: Unpack[SomeTypedDict]``, or a class.
+        given: Names of arguments.
 
     Raises:
-        TypeError: If a name is none of the TypedDict's.
+        TypeError: If a name is neither an argument nor one of the TypedDict's.
 
     Example:
         >>> from mine_lightning import estimate_mutual_information
@@ -32,12 +32,27 @@ def check_keywords(function: Callable[..., Any], given: Iterable[str]) -> None:
         TypeError: estimate_mutual_information() got an unexpected keyword argument 'fold'. Did you
         mean `folds`?
     """
-    *named, collector = inspect.signature(function).parameters.values()
-    known = collector.annotation.__args__[0].__optional_keys__
-    for name in set(given) - known:
+    known = annotations_of(function)
+    for name in set(given) - set(known):
         label = function.__qualname__.removesuffix(".__init__")
-        others = [parameter.name for parameter in named if parameter.name != "self"]
         raise TypeError(
-            f"{label}() got an unexpected keyword argument {name!r}. "
-            f"{near(name, [*others, *sorted(known)])}"
+            f"{label}() got an unexpected keyword argument {name!r}. {near(name, known)}"
         )
+
+
+def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a function's arguments by name, those in its ``kwargs`` among them.
+
+    Example:
+        >>> from mine_lightning import MINE, GaussianDataModule
+        >>> annotations_of(MINE)["ma_rate"], list(annotations_of(GaussianDataModule))[:4]
+        (<class 'float'>, ['dim', 'correlation', 'target', 'batch_size'])
+    """
+    found: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            handed_on = getattr(parameter.annotation, "__args__", [None])[0]
+            found |= dict(sorted(getattr(handed_on, "__annotations__", {}).items()))
+        elif name != "self" and parameter.kind is not parameter.VAR_POSITIONAL:
+            found[name] = parameter.annotation
+    return found

@@ -36,9 +36,11 @@ def near(name: str, known: Iterable[str]) -> str:
         'Did you mean `alcohol`?'
         >>> near("zzz", ["alcohol", "hue"])
         'There are: `alcohol`, `hue`.'
+        >>> near("zzz", [])
+        'There is none.'
     """
     lower = {other.lower(): other for other in known}
     found = difflib.get_close_matches(name.lower(), lower)
     if found:
         return f"Did you mean {' or '.join(quoted([lower[other]]) for other in found)}?"
-    return f"There are: {quoted(known)}."
+    return f"There are: {quoted(known)}." if lower else "There is none."
