@@ -7,6 +7,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
+import tomllib
 from sphinx.util.inspect import stringify_signature
 
 HERE = Path(__file__).parent
@@ -15,6 +16,7 @@ project = "mine_lightning"
 author = "the mine_lightning authors"
 copyright = author
 release = version = version_of("mine-lightning")
+urls = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]["urls"]
 
 extensions = [
     "sphinx.ext.autodoc",
@@ -33,7 +35,12 @@ html_theme = "furo"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_theme_options = {"navigation_with_keys": True}
+html_theme_options = {
+    "navigation_with_keys": True,
+    "source_repository": urls["Source"],
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
 
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False  # overridden hooks of Lightning are not documented again

@@ -43,6 +43,13 @@ def test_results_point_to_the_documentation() -> None:
     assert FLAGS_PAGE.startswith(PROJECT["urls"]["Documentation"])
 
 
+def test_addresses_are_those_of_the_metadata() -> None:
+    urls = PROJECT["urls"]
+    assert all(urls[name].startswith(urls["Source"]) for name in ("Issues", "Changelog"))
+    links = load(ROOT / ".github" / "ISSUE_TEMPLATE" / "config.yml")["contact_links"]
+    assert {link["url"] for link in links} <= set(urls.values())
+
+
 def test_the_citation_names_the_repository() -> None:
     citation = load(ROOT / "CITATION.cff")
     assert citation["repository-code"] == PROJECT["urls"]["Source"]

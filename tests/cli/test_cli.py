@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from lightning_utilities.core.imports import RequirementCache
 
 from mine_lightning.cli import main
 from mine_lightning.cli.configs import SHIPPED
@@ -249,6 +250,17 @@ def test_a_mistake_gives_one_line_and_a_failing_status(
     assert text.startswith("mine-lightning: error: ")
     assert "\n" not in text.strip()
     assert message in text
+
+
+@pytest.mark.parametrize(("logger", "package"), [("MLFlow", "mlflow"), ("Wandb", "wandb")])
+def test_a_logger_that_is_not_installed_names_its_extra(
+    logger: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = f"lightning.pytorch.loggers.{package}._{package.upper()}_AVAILABLE"
+    monkeypatch.setattr(known, RequirementCache(f"{package}>=999"))
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", f"--trainer.logger={logger}Logger"])
+    assert f"not met: pip install 'mine-lightning[{package}]'" in str(stop.value.code)
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])

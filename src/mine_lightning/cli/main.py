@@ -12,6 +12,7 @@ from jsonargparse import set_parsing_settings
 import mine_lightning
 from mine_lightning.cli.descriptions import LIGHTNING
 from mine_lightning.cli.estimate import estimate
+from mine_lightning.cli.extras import with_extra
 from mine_lightning.cli.matrix import matrix
 from mine_lightning.cli.mistakes import explain
 from mine_lightning.cli.parsers import Help, Parser, command_parser, positional
@@ -25,6 +26,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "matrix": matrix,
     "select": select,
 }
+MISTAKES = (
+    ValueError, TypeError, OSError, FloatingPointError, MemoryError, ModuleNotFoundError
+)  # fmt: skip
 EXAMPLES = """examples:
   mine-lightning estimate wine.csv --x alcohol,malic_acid --z color_intensity,hue
   mine-lightning select wine.csv --target cultivar --most 3
@@ -74,7 +78,7 @@ def mistakes_in_one_line() -> Iterator[None]:
     except KeyboardInterrupt:
         print("mine-lightning: interrupted", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
+    except MISTAKES as error:
         sys.exit(one_line(error))
     except Exception as error:
         known = type(error).__name__ == "MisconfigurationException"  # of Lightning
@@ -96,7 +100,7 @@ def one_line(error: BaseException) -> str:
     """Return an error as a person reads it."""
     text = str(error)
     told = explain(text, []) if "Does not validate" in text else " ".join(text.split())
-    return f"mine-lightning: error: {told or type(error).__name__}"
+    return f"mine-lightning: error: {with_extra(told) or type(error).__name__}"
 
 
 def tree() -> Parser:
