@@ -1,6 +1,7 @@
 """Configuration of the documentation: ``python docs/build.py`` builds it."""
 
 import inspect
+import re
 import shutil
 from importlib import import_module
 from importlib.metadata import version as version_of
@@ -117,6 +118,12 @@ def class_signature(app: Any, what: str, name: str, found: Any, *rest: Any) -> A
     return stringify_signature(inspect.signature(found), show_annotation=False), None
 
 
+def without_last_blank_lines(app: Any, page: str, source: list[str]) -> None:
+    """Take the blank line away that ends the output of an example for doctest."""
+    source[0] = re.sub(r"\n\n```$", "\n```", source[0], flags=re.M)
+
+
 def setup(app: Any) -> None:
+    app.connect("source-read", without_last_blank_lines)
     app.connect("autodoc-process-signature", class_signature)
     write_reference()  # before Sphinx looks for pages

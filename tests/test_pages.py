@@ -8,7 +8,9 @@ else is compared as it is. ``python`` blocks run one after the other in the name
 """
 
 import doctest
+import json
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +88,15 @@ def run_python(page: Path) -> None:
         assert not runner.failures, "".join(report)
 
 
+def run_command(arguments: list[str]) -> str:
+    """Run a command; return the line that a mistake ends in."""
+    try:
+        main(arguments)
+    except SystemExit as stop:
+        return f"{stop.code}\n" if isinstance(stop.code, str) else ""
+    return ""
+
+
 def run_console(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Run the commands after ``$`` and compare what they print."""
     for block in (block for block in blocks(page) if block.kind == "console"):
@@ -93,8 +104,9 @@ def run_console(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
             program, *arguments = shlex.split(command)
             assert program == "mine-lightning", command
             capsys.readouterr()
-            main([*arguments, "--quiet"] if arguments[0] == "estimate" else arguments)
-            got = capsys.readouterr().out
+            told = run_command([*arguments, "--quiet"] if arguments[0] == "estimate" else arguments)
+            printed = capsys.readouterr()
+            got = told or printed.out or printed.err
             assert Approximate().check_output(wanted[0], got, FLAGS), f"{command}\n{got}"
 
 
@@ -134,3 +146,14 @@ def test_every_flag_has_a_paragraph_of_its_own() -> None:
 
 def test_the_readme_is_one_screen_of_a_few_kilobytes() -> None:
     assert (ROOT / "README.md").stat().st_size <= 9_000
+
+
+def test_the_table_of_figures_is_what_its_file_says() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "figures.py"))
+    figures = json.loads(script["VALUES"].read_text())
+    (found,) = script["TABLE"].findall(script["PAGE"].read_text())
+    assert found == script["table"](figures)
+    for figure in figures:
+        assert (ROOT / figure["command"].split()[1]).is_file()
+    with pytest.raises(ValueError, match=r"of figures.json, got 'speed.eagre'"):
+        script["set_values"](figures, ["speed.eagre=1.1"])
