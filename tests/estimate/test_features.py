@@ -23,8 +23,8 @@ def kinds(x: torch.Tensor, z: torch.Tensor) -> dict[str, int]:
 
 
 def _shown(found, x: torch.Tensor, train: torch.Tensor):
-    functions = Features().fit(x[train])(x).functions
-    return [(kind, directions, functions[kind]) for kind, directions in found.items()]
+    rows = Features().fit(x[train])(x)
+    return [(kind, directions, rows.functions(kind)) for kind, directions in found.items()]
 
 
 def test_a_column_that_oscillates_is_found_among_others() -> None:
@@ -50,8 +50,8 @@ def test_oscillations_are_left_out_where_straight_functions_say_more() -> None:
 )
 def test_functions_are_left_out_where_they_are_many(columns: int, expected: dict) -> None:
     rows = noise(columns)
-    functions = Features().fit(rows)(rows).functions
-    assert {kind: values.shape[1] for kind, values in functions.items()} == expected
+    seen = Features().fit(rows)(rows)
+    assert {kind: seen.functions(kind).shape[1] for kind in seen.kinds} == expected
 
 
 def test_independent_sides_show_nothing() -> None:

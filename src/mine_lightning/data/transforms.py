@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from typing_extensions import Self
 
 from mine_lightning.support.config import Configurable, public_path
@@ -135,23 +136,43 @@ class RankToNormal(Transform):
     """
 
     def fit(self, rows: Tensor) -> Self:
-        columns = _columns(check_rows(rows).double())
-        self.sorted = columns.T.contiguous().sort(dim=1).values  # (D, N)
-        below = torch.searchsorted(self.sorted, self.sorted)
-        upto = torch.searchsorted(self.sorted, self.sorted, right=True)
-        self.middle = (below + upto).double() / 2
+        columns = _columns(check_rows(rows).double()).T.contiguous()
+        self.sorted = columns.gather(1, _order(columns))  # (D, N)
+        self.middle = _middle_ranks(self.sorted)
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:
-        values, count = _columns(rows.double()).T.contiguous(), self.sorted.shape[1]
+        values = _columns(rows.double()).T.contiguous()
+        order = _order(values)
+        ranks = self._ranks(values.gather(1, order))
+        scores = torch.special.ndtri(ranks / self.sorted.shape[1])
+        return torch.empty_like(scores).scatter_(1, order, scores).T.reshape(rows.shape).to(rows)
+
+    def _ranks(self, values: Tensor) -> Tensor:
+        """Return the ranks of sorted values: in order, the search stays in the cache."""
+        count = self.sorted.shape[1]
         below = torch.searchsorted(self.sorted, values)
         place = below.clamp(max=count - 1)
         left = self.sorted.gather(1, (below - 1).clamp(min=0))
         right = self.sorted.gather(1, place)
         share = ((values - left) / (right - left).clamp(min=1e-300)).clamp(0, 1)
         between = (below - 0.5 + share).clamp(0.25, count - 0.25)
-        ranks = torch.where(right == values, self.middle.gather(1, place), between)
-        return torch.special.ndtri(ranks / count).T.reshape(rows.shape).to(rows.dtype)
+        return torch.where(right == values, self.middle.gather(1, place), between)
+
+
+def _order(columns: Tensor) -> Tensor:
+    """Return what sorts each column, shape ``(D, N)``; NumPy is four times as fast as torch."""
+    return torch.from_numpy(np.argsort(columns.cpu().numpy(), axis=1)).to(columns.device)
+
+
+def _middle_ranks(ordered: Tensor) -> Tensor:
+    """Return the middle of the ranks of values equal to each, of sorted columns ``(D, N)``."""
+    places = torch.arange(ordered.shape[1], device=ordered.device)
+    changes = ordered[:, 1:] != ordered[:, :-1]
+    below = torch.where(pad(changes, (1, 0), value=True), places, 0).cummax(1).values
+    last = torch.where(pad(changes, (0, 1), value=True), places, len(places))
+    upto = last.flip(1).cummin(1).values.flip(1) + 1
+    return (below + upto).double() / 2
 
 
 class Transformer(Protocol):

@@ -50,6 +50,11 @@ class CommonDirections:
         return self
 
     @property
+    def count(self) -> int:
+        """The number of pairs kept."""
+        return len(self.pairs.correlations)
+
+    @property
     def strength(self) -> float:
         """The largest correlation, 0 without any."""
         return max(self.pairs.correlations.tolist(), default=0.0)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import torch
@@ -25,34 +26,63 @@ class Described:
         coordinates: The transformed, standardised columns u, shape ``(M, D)``, float64.
         values: The columns as they are, standardised; shape and type likewise.
         scaled: The columns less their medians, divided by their interquartile ranges, likewise.
-        inputs: What a network is shown, shape ``(M, F)``, float32.
-        functions: Functions of u, float64, whose correlations with those of the other side show
-            dependence of three kinds:
-
-            * ``modulated``: u beside u times the normal score of the first radius, for dependence
-              that turns with the distance from the centre. One column has no radius: u alone.
-            * ``waves``: u beside :math:`\\cos(\\pi k \\Phi(u_j))`, k = 3, ..., 8, for columns that
-              oscillate among others that do not; left out where they are too many for the rows;
-            * ``products``: u beside products of :math:`\\sqrt 3 (2 \\Phi(u_j) - 1)` over two
-              columns, three and so on as long as they are few enough.
+        radii: Normal scores of the two radii, shape ``(M, 2)``; of one column none, ``(M, 0)``.
+        most: Largest number of functions.
     """
 
     coordinates: Tensor
     values: Tensor
     scaled: Tensor
-    inputs: Tensor
-    functions: dict[str, Tensor]
+    radii: Tensor
+    most: int
+
+    @cached_property
+    def inputs(self) -> Tensor:
+        """What a network is shown, shape ``(M, F)``, float32."""
+        u = self.coordinates
+        more = [self.radii] if self.radii.shape[1] else [(u * u - 1) / math.sqrt(2), _waves(u)]
+        return torch.cat([u, *more], dim=1).clamp(-LARGEST, LARGEST).float()
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of :meth:`functions` that are not too many for the rows."""
+        columns = self.coordinates.shape[1]
+        waves = ["waves"] if COSINES * columns <= self.most else []
+        return ["modulated", *waves, *(["products"] if products_of(columns, self.most) else [])]
+
+    def functions(self, kind: str) -> Tensor:
+        """Return functions of u whose correlations with the other side's show dependence.
+
+        * ``modulated``: u beside u times the normal score of the first radius, for dependence
+          that turns with the distance from the centre. One column has no radius: u alone.
+        * ``waves``: u beside :math:`\\cos(\\pi k \\Phi(u_j))`, k = 3, ..., 8, for columns that
+          oscillate among others that do not;
+        * ``products``: u beside products of :math:`\\sqrt 3 (2 \\Phi(u_j) - 1)` over two columns,
+          three and so on as long as they are few enough.
+
+        Returns:
+            Shape ``(M, C)``, float64.
+        """
+        return torch.cat([self.coordinates, self.beside(kind)], dim=1)
+
+    def beside(self, kind: str) -> Tensor:
+        """Return the functions of a kind without u."""
+        u = self.coordinates
+        if kind == "modulated":
+            return u * self.radii[:, :1] if self.radii.shape[1] else u[:, :0]
+        if kind == "waves":
+            return _waves(u)[:, u.shape[1] :]
+        return _products(u, products_of(u.shape[1], self.most))
+
+    @cached_property
+    def all_functions(self) -> Tensor:
+        """The functions of all kinds, u once, shape ``(M, C)``, float64."""
+        return torch.cat([self.coordinates, *map(self.beside, self.kinds)], dim=1)
 
     def take(self, rows: Tensor | slice) -> "Described":
         """Return some of the rows."""
-        functions = {kind: values[rows] for kind, values in self.functions.items()}
-        return Described(
-            self.coordinates[rows],
-            self.values[rows],
-            self.scaled[rows],
-            self.inputs[rows],
-            functions,
-        )
+        parts = self.coordinates, self.values, self.scaled, self.radii
+        return Described(*(part[rows] for part in parts), self.most)
 
 
 class Features:
@@ -98,19 +128,8 @@ class Features:
         u = self.standardize(self.transform(rows).flatten(1))
         values = rows.flatten(1).clamp(*self.range)
         scaled = self._scaled(values)
-        if u.shape[1] == 1:
-            inputs = torch.cat([u, (u * u - 1) / math.sqrt(2), _waves(u)], dim=1)
-            modulated = u
-        else:
-            radii = self.radii(self._radii(scaled, u))
-            inputs, modulated = torch.cat([u, radii], 1), torch.cat([u, u * radii[:, :1]], 1)
-        functions = {"modulated": modulated}
-        if COSINES * u.shape[1] <= self.most:
-            functions["waves"] = torch.cat([u, _waves(u)[:, u.shape[1] :]], dim=1)
-        inputs = inputs.clamp(-LARGEST, LARGEST).float()
-        if sets := products_of(u.shape[1], self.most):
-            functions["products"] = torch.cat([u, _products(u, sets)], dim=1)
-        return Described(u, self.moments(values), scaled, inputs, functions)
+        radii = u[:, :0] if u.shape[1] == 1 else self.radii(self._radii(scaled, u))
+        return Described(u, self.moments(values), scaled, radii, self.most)
 
     def _scaled(self, values: Tensor) -> Tensor:
         return (values - self.center) / self.scale
@@ -138,8 +157,11 @@ def products_of(columns: int, most: int) -> list[tuple[int, ...]]:
 
 
 def _products(u: Tensor, sets: list[tuple[int, ...]]) -> Tensor:
-    even = math.sqrt(3) * (2 * torch.special.ndtr(u) - 1)
-    return torch.stack([even[:, list(columns)].prod(1) for columns in sets], dim=1)
+    even = (math.sqrt(3) * (2 * torch.special.ndtr(u) - 1)).T.contiguous()
+    found = {(column,): even[column] for column in range(len(even))}
+    for columns in sets:
+        found[columns] = found[columns[:-1]] * even[columns[-1]]
+    return torch.stack([found[columns] for columns in sets], dim=1)
 
 
 def _waves(u: Tensor) -> Tensor:

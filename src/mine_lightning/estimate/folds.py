@@ -127,11 +127,12 @@ class FoldView:
         return self
 
     def _find_directions(self, a: Described, b: Described, train: Tensor, val: Tensor) -> None:
+        (f, f_val), (g, g_val) = ((side.take(train), side.take(val)) for side in (a, b))
         one = a.coordinates.shape[1] == b.coordinates.shape[1] == 1
+        kinds = [] if one else [kind for kind in a.kinds if kind in b.kinds]
         self.directions = {
-            kind: CommonDirections().fit(f[train], g[train], f[val], g[val])
-            for kind, f in a.functions.items()
-            if not one and (g := b.functions.get(kind)) is not None
+            kind: CommonDirections().fit(*(s.functions(kind) for s in (f, g, f_val, g_val)))
+            for kind in kinds
         }
         waves, rest = self.directions.get("waves"), self.directions.get("modulated")
         if waves and rest and waves.strength < rest.strength + LEAST_GAIN:
@@ -145,8 +146,9 @@ class FoldView:
     def __call__(self, x: Tensor, z: Tensor) -> Seen:
         """Return rows as the critic sees them."""
         a, b = self.describe(x, z)
-        shown_x = [found.of_x(a.functions[kind]) for kind, found in self.directions.items()]
-        shown_z = [found.of_z(b.functions[kind]) for kind, found in self.directions.items()]
+        found = {kind: pairs for kind, pairs in self.directions.items() if pairs.count}
+        shown_x = [pairs.of_x(a.functions(kind)) for kind, pairs in found.items()]
+        shown_z = [pairs.of_z(b.functions(kind)) for kind, pairs in found.items()]
         ratio = self.choice.ratio
         codes = ratio.encode_x(a), ratio.encode_z(b)
         return Seen(

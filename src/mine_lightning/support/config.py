@@ -3,7 +3,7 @@
 import inspect
 import sys
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -103,6 +103,7 @@ def callable_config(factory: Any) -> Any:
     return {"class_path": public_path(factory), "init_args": init_args}
 
 
+@cache
 def _signature(kind: type) -> inspect.Signature:
     """Return the signature of a constructor; that of ``object`` takes nothing beside ``self``."""
     if kind.__init__ is object.__init__:  # type: ignore[misc]
@@ -121,7 +122,7 @@ class Configurable:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         instance = super().__new__(cls)
-        signature = _signature(cls)
+        signature = _signature(cls)  # type: ignore[arg-type]
         try:
             bound = signature.bind_partial(instance, *args, **kwargs)
         except TypeError:

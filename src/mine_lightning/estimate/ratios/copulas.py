@@ -145,25 +145,21 @@ class CommonFunctions(Copulas):
     """The leading canonical variates of functions of each side, see :class:`Described`."""
 
     def match(self, x: Described, z: Described) -> None:
-        a, b = _functions(x), _functions(z)
+        a, b = x.all_functions, z.all_functions
         self.x_scale, self.z_scale = Standardize().fit(a), Standardize().fit(b)
         pairs = canonical_pairs(self.x_scale(a), self.z_scale(b))
         self.pairs = pairs[:MOST_VARIATES]
 
     def columns_of_x(self, x: Described) -> Tensor:
-        return self.x_scale(_functions(x)) @ self.pairs.x_directions
+        return self.x_scale(x.all_functions) @ self.pairs.x_directions
 
     def columns_of_z(self, z: Described) -> Tensor:
-        return self.z_scale(_functions(z)) @ self.pairs.z_directions
+        return self.z_scale(z.all_functions) @ self.pairs.z_directions
 
 
 def _settled(columns: Tensor) -> Tensor:
     """Make values equal that differ by rounding, and whose ranks would be far apart."""
     return columns.round(decimals=DECIMALS)
-
-
-def _functions(rows: Described) -> Tensor:
-    return torch.cat(list(rows.functions.values()), dim=1)
 
 
 def _correlations(a: Tensor, b: Tensor) -> Tensor:
