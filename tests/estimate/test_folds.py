@@ -66,14 +66,11 @@ def test_batches_have_the_contracts_shapes() -> None:
     data = CrossFitDataModule(*sample())
     data.setup()
     batch = next(iter(data.train_dataloader()))
-    (x, z), apart, (joint, marginal) = batch["joint"], batch["marginal"], batch["offset"]
-    assert x.shape == (5, 64, data.x_features.shape[1])
-    pairs = data.x_variates.shape[1] + 1  # products, and the offset
-    assert z.shape == (5, 64, data.z_features.shape[1] + pairs)
-    assert apart.shape == (5, 64, 1, z.shape[2])
-    assert joint.shape == (5, 64)
-    assert marginal.shape == (5, 64, 1)
-    assert joint.mean() > marginal.mean()
+    (x, z), offset = batch["pairs"], batch["offset"]
+    assert x.shape == (5, 64, 1, data.x_rows.shape[1] - data.products)
+    assert z.shape == (5, 64, 2, data.z_rows.shape[1] + 1)  # the offset
+    assert offset.shape == (5, 64, 2)
+    assert offset[:, :, 0].mean() > offset[:, :, 1].mean()
 
 
 def test_epochs_differ_and_the_seed_repeats_them() -> None:
@@ -82,7 +79,7 @@ def test_epochs_differ_and_the_seed_repeats_them() -> None:
         data = CrossFitDataModule(*sample(), seed=seed)
         data.setup()
         loaders.append(data.train_dataloader())
-    first, same, other = ([next(iter(loader))["joint"][0] for _ in range(2)] for loader in loaders)
+    first, same, other = ([next(iter(loader))["pairs"][0] for _ in range(2)] for loader in loaders)
     assert torch.equal(first[0], same[0])
     assert torch.equal(first[1], same[1])
     assert not torch.equal(first[0], first[1])
@@ -118,8 +115,9 @@ def test_rows_beyond_the_most_are_scored_but_train_nothing() -> None:
     assert torch.cat(data.folds.held).sort().values.tolist() == list(range(1_000))
     rows = torch.stack(data.folds.held)
     batch = data.batch(rows, rows.roll(1, 1).unsqueeze(2))
-    view, (seen_x, _) = data.views[0], batch["joint"]
-    assert torch.equal(seen_x[0][:, : data.x_features.shape[1]], view(x[rows[0]], z[rows[0]]).x)
+    view, (seen_x, _) = data.views[0], batch["pairs"]
+    expected = view(x[rows[0]], z[rows[0]]).x
+    assert torch.equal(seen_x[0, :, 0, : expected.shape[1]], expected)
 
 
 def test_levels_are_the_values_of_a_discrete_variable() -> None:

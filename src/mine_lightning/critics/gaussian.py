@@ -123,8 +123,8 @@ def gaussian_log_ratio(x: Tensor, z: Tensor, correlations: Tensor) -> Tensor:
     r"""Compute the log density ratio of canonical variates that are jointly normal.
 
     .. math::
-        \ln \frac{p(x, z)}{p(x) p(z)} = \sum_r \frac{x_r^2}{2}
-        - \frac{(x_r - \rho_r z_r)^2}{2 (1 - \rho_r^2)} - \frac 12 \ln(1 - \rho_r^2)
+        \ln \frac{p(x, z)}{p(x) p(z)} = \sum_r \frac{z_r^2}{2}
+        - \frac{(z_r - \rho_r x_r)^2}{2 (1 - \rho_r^2)} - \frac 12 \ln(1 - \rho_r^2)
 
     Args:
         x: Canonical variates, shape ``(*, R)``.
@@ -139,8 +139,8 @@ def gaussian_log_ratio(x: Tensor, z: Tensor, correlations: Tensor) -> Tensor:
         tensor(0.5981)
     """
     rest = 1 - correlations**2
-    rows = x**2 / 2 - (x - correlations * z) ** 2 / (2 * rest) - rest.log() / 2
-    return rows.sum(-1)
+    residual = (z - correlations * x) / rest.sqrt()
+    return (z**2 - residual**2 - rest.log()).sum(-1) / 2
 
 
 def all_pairs(x: Tensor, z: Tensor, correlations: Tensor) -> Tensor:

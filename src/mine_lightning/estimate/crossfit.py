@@ -108,13 +108,10 @@ class CrossFitEstimator(LightningModule):
             The log ratios of the joint pairs, shape ``(E, N)``, and of the marginal pairs, shape
             ``(E, N, K)``.
         """
-        (x, z), partners, (joint, marginal) = batch["joint"], batch["marginal"], batch["offset"]
         critics = self.critics if critics is None else critics
-        scores = critics(x.unsqueeze(2), torch.cat([z.unsqueeze(2), partners], dim=2))
-        return (
-            joint + supported(joint, self.limit) * scores[:, :, 0],
-            marginal + supported(marginal, self.limit) * scores[:, :, 1:],
-        )
+        offset = batch["offset"]
+        scores = offset + supported(offset, self.limit) * critics(*batch["pairs"])
+        return scores[:, :, 0], scores[:, :, 1:]
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(

@@ -3,7 +3,6 @@
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -27,7 +26,7 @@ from mine_lightning.support.arguments import check_integer
 
 __all__ = ["CrossFitDataModule", "FoldView", "Levels", "padded"]
 
-PAIRS_AT_ONCE = 4096
+PAIRS_AT_ONCE, ROWS_AT_ONCE = 4096, 4096  # scored, and gathered for training, of each fold
 MOST_FITTED = 20_000  # training rows that closed forms are fitted on
 ROWS_FOR_DIRECTIONS = 3_000
 MOST_PRODUCTS = 8  # of paired columns, shown to the network
@@ -164,9 +163,9 @@ class CrossFitDataModule(LightningDataModule):
 
     If one of the variables is discrete, let it be z: see :attr:`levels`.
 
-    A batch is ``{"joint": (x, z), "marginal": z', "offset": (joint, marginal)}`` with the features
-    x ``(E, N, F_x)`` and z ``(E, N, F_z)``, partners z' ``(E, N, K, F_z)``, and the scores of the
-    fold's closed form, ``(E, N)`` and ``(E, N, K)``, that the network's output is added to.
+    A batch is ``{"pairs": (x, z), "offset": offset}`` with the features x ``(E, N, 1, F_x)``, for
+    each its own z and K partners, ``(E, N, 1 + K, F_z)``, and the scores of the fold's closed form,
+    ``(E, N, 1 + K)``, that the network's output is added to.
 
     Args:
         x: Checked rows, shape ``(N, ...)``.
@@ -211,6 +210,7 @@ class CrossFitDataModule(LightningDataModule):
         self.batch_size = min(BATCH_SIZE, rows, max(64, rows // 10))
         self.x_transform, self.z_transform = x_transform, z_transform
         self.views: list[FoldView] = []
+        self._validation: FoldEvaluation | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Fit every fold's view on its training rows and apply it to the rows that it needs."""
@@ -223,9 +223,10 @@ class CrossFitDataModule(LightningDataModule):
             view = FoldView(self.x_transform, self.z_transform)
             self.views.append(view.fit(self.x, self.z, train, val))
             seen.append(view(self.x[rows], self.z[rows]))
-        parts = zip(*((s.x, s.z, s.x_variates, s.z_variates) for s in seen), strict=True)
-        shown = [torch.cat(filled(part)) for part in parts]
-        self.x_features, self.z_features, self.x_variates, self.z_variates = shown  # (L, *)
+        parts = zip(*((s.x_variates, s.x, s.z_variates, s.z) for s in seen), strict=True)
+        u, x, v, z = (torch.cat(filled(part)) for part in parts)
+        self.x_rows, self.z_rows = torch.cat([u, x], dim=1), torch.cat([v, z], dim=1)  # (L, *)
+        self.products = u.shape[1]
         self.codes = [(rows.x_code, rows.z_code) for rows in seen]
         starts = torch.tensor([0, *map(len, needed)]).cumsum(0)
         self.places = torch.zeros(len(needed), len(self.x), dtype=torch.long)  # (E, N) in (L,)
@@ -244,13 +245,9 @@ class CrossFitDataModule(LightningDataModule):
         i, j = (self.places.gather(1, part.flatten(1)) for part in (rows, candidates))
         j = j.view(candidates.shape)
         offset = self._offsets(i, j).float()
-        products = gather(self.x_variates, i).unsqueeze(2) * gather(self.z_variates, j)
-        z = with_pairs(gather(self.z_features, j), products, offset)
-        return {
-            "joint": (gather(self.x_features, i), z[:, :, 0]),
-            "marginal": z[:, :, 1:],
-            "offset": (offset[:, :, 0], offset[:, :, 1:]),
-        }
+        x, z = gather(self.x_rows, i).unsqueeze(2), gather(self.z_rows, j)
+        (u, x), (v, z) = (side.tensor_split([self.products], dim=3) for side in (x, z))
+        return {"pairs": (x, with_pairs(z, u * v, offset)), "offset": offset}
 
     def _offsets(self, rows: Tensor, candidates: Tensor) -> Tensor:
         """Return the scores of the closed forms of rows by their places, shape ``(E, N, K)``."""
@@ -270,7 +267,11 @@ class CrossFitDataModule(LightningDataModule):
         return prefetched(FoldLoader(self, stacking), training_device(self.trainer))
 
     def val_dataloader(self) -> "FoldEvaluation":
-        return self.evaluation(self.folds.val[:, :MOST_VALIDATED], VAL_PARTNERS, seed=2)
+        """The same batches after every epoch."""
+        if self._validation is None:
+            rows = self.folds.val[:, :MOST_VALIDATED]
+            self._validation = self.evaluation(rows, VAL_PARTNERS, seed=2).kept()
+        return self._validation
 
     def evaluation(self, rows: Tensor, partners: int, seed: int) -> "FoldEvaluation":
         """Return a loader of given rows, shape ``(E, N)``, with partners from among them."""
@@ -325,13 +326,20 @@ class FoldLoader(EpochLoader):
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         train, size = self.data.folds.train, self.data.batch_size
+        most = size * max(1, ROWS_AT_ONCE // size)
         generator = spawn_generator(self.data.seed, 3, epoch)
         drawn = torch.rand(train.shape, generator=generator).argsort(1)
         order = train.gather(1, drawn[:, : self.batches * size])
         partners = Derangement().partners(order, order.shape[1], generator)
-        batches = zip(order.split(size, 1), partners.split(size, 1), strict=True)
-        for rows, others in islice(batches, self.batches):
-            yield self.data.batch(rows, others.unsqueeze(2))
+        for rows, others in zip(order.split(most, 1), partners.split(most, 1), strict=True):
+            yield from slices(self.data.batch(rows, others.unsqueeze(2)), size)
+
+
+def slices(batch: Batch, size: int) -> Iterator[Batch]:
+    """Cut a batch into views of so many rows each."""
+    (x, z), offset = batch["pairs"], batch["offset"]
+    for a, b, c in zip(*(part.split(size, 1) for part in (x, z, offset)), strict=True):
+        yield {"pairs": (a, b), "offset": c}
 
 
 class FoldEvaluation:
@@ -346,13 +354,22 @@ class FoldEvaluation:
     def __init__(self, data: CrossFitDataModule, rows: Tensor, partners: Tensor) -> None:
         self.data, self.rows, self.partners = data, rows, partners
         self.chunk = max(1, PAIRS_AT_ONCE // (1 + partners.shape[2]))
+        self._batches: list[Batch] | None = None
 
     def __len__(self) -> int:
         return math.ceil(self.rows.shape[1] / self.chunk)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Batch]:
+        return self._made() if self._batches is None else iter(self._batches)
+
+    def _made(self) -> Iterator[Batch]:
         chunks = zip(
             self.rows.split(self.chunk, 1), self.partners.split(self.chunk, 1), strict=True
         )
         for rows, partners in chunks:
             yield self.data.batch(rows, partners)
+
+    def kept(self) -> Self:
+        """Make the batches once for all."""
+        self._batches = list(self._made())
+        return self

@@ -32,7 +32,8 @@ class Stack(list[Batch]):
 
     def to(self, device: torch.device) -> Self:
         """Return the stack on a device; itself if it is there."""
-        if not self or self[0]["joint"][0].device == device:
+        pair = next(iter(self[0].values())) if self else ()
+        if all(rows.device == device for rows in pair):
             return self
         return type(self)(move_data_to_device(batch, device) for batch in self)
 

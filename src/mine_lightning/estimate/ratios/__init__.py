@@ -39,6 +39,7 @@ FAMILY: tuple[type[LogRatio], ...] = (
 )
 
 LEAST_GAIN = 0.75  # standard errors by which a closed form has to beat independence
+ROUNDING = 1e-6  # nats: losses are float32
 NEAR = 2.0  # standard errors of a difference: of closed forms nearer than this the simpler is taken
 LEAST_SCREENED, ROWS_PER_COLUMN = 2_000, 100  # training rows that the family is fitted on first
 VALIDATION_ROWS = 500
@@ -82,7 +83,7 @@ def choose(x: Described, z: Described, train: Tensor, val: Tensor) -> Choice:
         found = _fitted(x, z, train, val, _best(found))
     ratio, loss = _simplest(list(found.values()))
     gain = 2 * math.log(2) - loss
-    if not gain.mean() > LEAST_GAIN * gain.std() / math.sqrt(len(gain)):
+    if not gain.mean() > LEAST_GAIN * gain.std() / math.sqrt(len(gain)) + ROUNDING:
         ratio = Independence().fit(x.take(train), z.take(train))
     return Choice(ratio, losses)
 

@@ -127,7 +127,7 @@ def logistic_losses(joint: Tensor, table: Tensor) -> Tensor:
         >>> logistic_losses(torch.zeros(3), torch.zeros(3, 2))
         tensor([1.3863, 1.3863, 1.3863])
     """
-    losses, count = F.softplus(table), min(table.shape)
+    losses, count = F.softplus(table.float()), min(table.shape)  # sums, to a millionth
     losses.diagonal().zero_()
     others = torch.full_like(joint, table.shape[1])
     others[:count] -= 1

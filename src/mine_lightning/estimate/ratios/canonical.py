@@ -58,10 +58,11 @@ class Canonical(LogRatio):
 
     def confirm(self, x: Described, z: Described) -> Self:
         a, b, rho = self.encode_x(x), self.encode_z(z), self.pairs.correlations
+        few = b[:PARTNERS]
         losses = {
             rank: logistic_losses(
                 gaussian_log_ratio(a[:, :rank], b[:, :rank], rho[:rank]),
-                all_pairs(a[:, :rank], b[:PARTNERS, :rank], rho[:rank]),
+                all_pairs(a[:, :rank], few[:, :rank], rho[:rank]),
             ).mean()
             for rank in ranks(len(rho))
         }

@@ -1,11 +1,13 @@
 """Closed forms of columns that depend in pairs, one of x and one of z, in any way."""
 
+import math
+
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from typing_extensions import Self
 
-from mine_lightning.critics.gaussian import LARGEST, canonical_pairs, gaussian_log_ratio
+from mine_lightning.critics.gaussian import LARGEST, canonical_pairs
 from mine_lightning.data.transforms import RankToNormal, Standardize
 from mine_lightning.estimate.features import Described
 from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, logistic_losses, ranks
@@ -55,14 +57,14 @@ class Copulas(LogRatio):
         self.x_scores, self.z_scores = RankToNormal().fit(a), RankToNormal().fit(b)
         a, b = self.encode_x(x), self.encode_z(z)
         self.correlations = _correlations(a, b)
-        self.counts = histograms(self._cells(a, b), a.shape[1])
+        self.counts = histograms(self._parts(a, b)[1], a.shape[1])
         self.log_density = smoothed(self.counts, WIDTHS[-2])
         return super().fit(x, z)
 
     def confirm(self, x: Described, z: Described) -> Self:
         a, b = self.encode_x(x), self.encode_z(z)
         pairs = (a, b), (a.unsqueeze(1), b[: self.partners(a)])
-        parts = [(self._normal(*pair), self._cells(*pair)) for pair in pairs]
+        parts = [self._parts(*pair) for pair in pairs]
         found = {}
         for width in WIDTHS:
             density = smoothed(self.counts, width).flatten()
@@ -92,19 +94,20 @@ class Copulas(LogRatio):
         return code
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
-        density = self.log_density.flatten()
-        return (self._normal(a, b) + density[self._cells(a, b)]).sum(-1)
+        normal, cells = self._parts(a, b)
+        return (normal + self.log_density.flatten()[cells]).sum(-1)
 
-    def _normal(self, a: Tensor, b: Tensor) -> Tensor:
-        pairs = a.unsqueeze(-1), b.unsqueeze(-1), self.correlations.unsqueeze(-1)
-        return gaussian_log_ratio(*pairs)
+    def _parts(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the normal log ratio of each pair of columns, and its place in its histogram.
 
-    def _cells(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the place of each pair of columns in its histogram, counted through all."""
+        The cells of all histograms are counted through.
+        """
         rho = self.correlations
-        residual = (b - rho * a) / (1 - rho**2).sqrt()
+        rest = 1 - rho**2
+        residual = (b - rho * a) / rest.sqrt()
+        normal = (b**2 - residual**2 - rest.log()) / 2
         first = torch.arange(len(rho)) * CELLS**2
-        return first + _cell(a) * CELLS + _cell(residual)
+        return normal, (first + _cell(a) * CELLS) + _cell(residual)
 
 
 class MatchedColumns(Copulas):
@@ -168,7 +171,8 @@ def _correlations(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _cell(scores: Tensor) -> Tensor:
-    return (torch.special.ndtr(scores) * CELLS).long().clamp(0, CELLS - 1)
+    halves = torch.erf(scores.float() / math.sqrt(2)) + 1  # in float32: no more than a cell
+    return (halves * (CELLS / 2)).long().clamp(0, CELLS - 1)
 
 
 def histograms(cells: Tensor, pairs: int) -> Tensor:

@@ -160,17 +160,27 @@ def responsibilities(rows: Tensor, size: int) -> Tensor:
         labels = KMeans(size, n_init=1, random_state=0).fit_predict(rows.numpy())
     shares = F.one_hot(torch.from_numpy(labels).long(), size).float()
     for _ in range(STEPS):
-        shares = torch.stack([_log_density(rows, w) for w in shares.T], dim=1).softmax(1)
+        shares = _log_densities(rows, shares.T).softmax(0).T
     return shares.double()
 
 
-def _log_density(rows: Tensor, weights: Tensor) -> Tensor:
-    """Return the log density of the normal fitted to weighted rows, times its share."""
-    total = weights.sum().clamp(min=1)
-    centred = rows - weights @ rows / total
-    factor = torch.linalg.cholesky(_floored(_covariance(centred, centred, weights)))
-    scaled = torch.linalg.solve_triangular(factor, centred.T, upper=False)
-    return total.log() - scaled.square().sum(0) / 2 - factor.diagonal().log().sum()
+def _log_densities(rows: Tensor, weights: Tensor) -> Tensor:
+    """Return the log densities of the normals fitted to weighted rows, times their shares.
+
+    Args:
+        rows: Shape ``(N, D)``.
+        weights: Shape ``(K, N)``.
+
+    Returns:
+        Shape ``(K, N)``.
+    """
+    totals = weights.sum(1).clamp(min=1)
+    centred = rows - (weights @ rows / totals.unsqueeze(1)).unsqueeze(1)  # (K, N, D)
+    covariances = (centred * weights.unsqueeze(2)).mT @ centred / totals.view(-1, 1, 1)
+    factors = torch.linalg.cholesky(_floored(covariances))
+    scaled = torch.linalg.solve_triangular(factors, centred.mT, upper=False)
+    spreads = factors.diagonal(dim1=1, dim2=2).log().sum(1)
+    return (totals.log() - spreads).unsqueeze(1) - scaled.square().sum(1) / 2
 
 
 def _covariance(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
@@ -178,7 +188,7 @@ def _covariance(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
 
 
 def _floored(covariance: Tensor) -> Tensor:
-    return covariance + FLOOR * torch.eye(len(covariance)).to(covariance)
+    return covariance + FLOOR * torch.eye(covariance.shape[-1]).to(covariance)
 
 
 def _shrunk(covariance: Tensor, rows: float) -> Tensor:
