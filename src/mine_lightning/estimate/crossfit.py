@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
+from mine_lightning.critics.backprop import Backprop
 from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.critics.layers import PairLinear
 from mine_lightning.critics.networks import ConcatCritic
@@ -20,7 +21,8 @@ from mine_lightning.data.loading.placement import beside
 from mine_lightning.estimate.folds import FoldView, padded, with_pairs
 from mine_lightning.estimate.readout import corrected_terms
 from mine_lightning.support.distributed import Processes
-from mine_lightning.support.upstream import lerp_
+from mine_lightning.support.hooks import fused, is_bare
+from mine_lightning.support.upstream import lerp_, note_step
 
 __all__ = ["CrossFitEstimator", "FoldCritics"]
 
@@ -109,9 +111,12 @@ class CrossFitEstimator(LightningModule):
             ``(E, N, K)``.
         """
         critics = self.critics if critics is None else critics
-        offset = batch["offset"]
-        scores = offset + supported(offset, self.limit) * critics(*batch["pairs"])
-        return scores[:, :, 0], scores[:, :, 1:]
+        return self._added(batch["offset"], critics(*batch["pairs"]))
+
+    def _added(self, offset: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the network's scores to those of the closed form, ``(E, N, 1 + K)``, and split."""
+        total = offset + supported(offset, self.limit) * scores
+        return total[:, :, 0], total[:, :, 1:]
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
@@ -123,13 +128,15 @@ class CrossFitEstimator(LightningModule):
         warmup = torch.optim.lr_scheduler.LinearLR(
             optimizer, 1 / WARMUP_STEPS, total_iters=WARMUP_STEPS - 1
         )
-        return {"optimizer": optimizer, "lr_scheduler": warmup}
+        return {"optimizer": fused(optimizer), "lr_scheduler": warmup}
 
     def on_train_start(self) -> None:
         """Take the closed-form critic alone as the state to beat."""
+        plain = is_bare(self) and self.trainer.precision == "32-true"
+        self._layers = Backprop.of(self.critics.critic) if plain else None
         if self.current_epoch == 0:
             loader: Any = self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
-            losses, estimates = _measured(*self.score_all(loader, self.averaged))
+            losses, estimates = _measured(*self.score_all(loader, [self.averaged])[0])
             self.first_losses = losses
             self.best_loss.copy_(losses.mean(1))
             self._remember(self.best_loss.clone(), estimates)
@@ -144,14 +151,29 @@ class CrossFitEstimator(LightningModule):
         """Take one optimizer step; return the mean loss over the folds from before it."""
         optimizer: Any = self.optimizers()
         scheduler: Any = self.lr_schedulers()
-        losses = row_losses(*self.score(batch)).mean(1)
-        optimizer.zero_grad()
-        with self._alone():
-            self.manual_backward(losses.sum())
-        optimizer.step()
+        if self._layers is not None and self._layers.holds(*batch["pairs"]):
+            losses = self._differentiate(self._layers, batch)
+            optimizer.optimizer.step()
+            note_step(optimizer)
+        else:
+            losses = row_losses(*self.score(batch)).mean(1)
+            optimizer.zero_grad()
+            with self._alone():
+                self.manual_backward(losses.sum())
+            optimizer.step()
         scheduler.step()
         self._average()
         return losses.detach().mean()
+
+    def _differentiate(self, layers: Backprop, batch: dict[str, Any]) -> Tensor:
+        """Return the losses of the folds, and leave only them to autograd."""
+        scores, tape = layers.forward(*batch["pairs"])
+        losses = row_losses(*self._added(batch["offset"], scores.requires_grad_())).mean(1)
+        (slope,) = torch.autograd.grad(losses.sum(), scores)
+        gradients = layers.backward(slope, tape)
+        for weight, gradient in zip(layers.parameters, gradients, strict=True):
+            weight.grad = gradient
+        return losses
 
     def _alone(self) -> AbstractContextManager[None]:
         """Leave other processes out: all of them train on the same rows, to the same bit."""
@@ -221,10 +243,13 @@ class CrossFitEstimator(LightningModule):
         return self.first_losses.mean(1) - self.best_loss
 
     @torch.no_grad()
-    def score_all(self, loader: Any, critics: nn.Module) -> tuple[Tensor, Tensor]:
-        """Score all batches of a loader; shapes as :meth:`score`."""
+    def score_all(
+        self, loader: Any, states: Sequence[CriticEnsemble]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Score all batches of a loader with each of several states; shapes as :meth:`score`."""
         batches = (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
-        return _joined([self.score(batch, critics) for batch in batches])
+        scores = zip(*([self.score(batch, state) for state in states] for batch in batches))
+        return [_joined(of_state) for of_state in scores]
 
 
 class FoldCritics(nn.Module):
@@ -296,7 +321,7 @@ def _measured(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
     return row_losses(joint, marginal).float(), corrected_terms(joint, marginal).mean(1)
 
 
-def _joined(scores: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def _joined(scores: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     joint, marginal = zip(*scores, strict=True)
     return torch.cat(joint, dim=1), torch.cat(marginal, dim=1)
 

@@ -1,5 +1,6 @@
 """Scores of the rows by the critics of a finished fit, and the numbers that follow from them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from mine_lightning.estimate.folds import (
     CrossFitDataModule,
     FoldEvaluation,
 )
-from mine_lightning.estimate.permutation import ring_size, rings
+from mine_lightning.estimate.permutation import Rings, ring_size, rings
 from mine_lightning.estimate.ratios import Choice
 from mine_lightning.estimate.readout import corrected_terms, normalized_terms
 from mine_lightning.functional import donsker_varadhan, infonce
@@ -51,16 +52,16 @@ class FoldScores(NamedTuple):
 def score_folds(
     model: CrossFitEstimator,
     data: CrossFitDataModule,
-    critics: CriticEnsemble,
+    states: Sequence[CriticEnsemble],
     rows: list[Tensor],
     partners: int = PARTNERS,
-) -> FoldScores:
-    """Score rows by each fold's critic.
+) -> list[FoldScores]:
+    """Score rows by each fold's critic, in each of several states.
 
     Args:
         model: The fitted model.
         data: Its data.
-        critics: Which of its states to take.
+        states: States of the critics.
         rows: Row numbers for each fold.
         partners: Largest number of partners for each row.
     """
@@ -68,8 +69,18 @@ def score_folds(
     size = ring_size(min(map(len, rows)), partners)
     found = [rings(len(part), size, generator) for part in rows]
     loader = _loader(data, rows, [ring.partners for ring in found])
-    scores = [scores.double().cpu() for scores in model.score_all(loader, critics)]
-    joint, marginal = ([s[: len(r)] for s, r in zip(side, rows, strict=True)] for side in scores)
+    return [_read(data, rows, found, scores) for scores in model.score_all(loader, states)]
+
+
+def _read(
+    data: CrossFitDataModule,
+    rows: list[Tensor],
+    found: list[Rings],
+    scores: tuple[Tensor, Tensor],
+) -> FoldScores:
+    """Return what follows from the scores of rows, repeated where a fold has fewer."""
+    sides = [side.double().cpu() for side in scores]
+    joint, marginal = ([s[: len(r)] for s, r in zip(side, rows, strict=True)] for side in sides)
     both = list(zip(joint, marginal, strict=True))
     if data.levels is None:
         terms = [corrected_terms(*pair) for pair in both]
@@ -159,18 +170,19 @@ def scored_pairs(data: CrossFitDataModule) -> float:
     few, many = PARTNERS, HELD_PARTNERS
     if data.levels is not None:
         few = many = len(data.levels.rows)
-    pairs = (2 + few + many) * len(data.x) + (1 + few) * _seen(data).numel()
+    pairs = (1 + many) * len(data.x) + (1 + few) * _seen(data).numel()
     return pairs / ((1 + VAL_PARTNERS) * data.folds.val[:, :MOST_VALIDATED].numel())
 
 
 def read(model: CrossFitEstimator, data: CrossFitDataModule) -> Readings:
     """Score the rows after a fit."""
-    held = data.folds.held
-    train = list(_seen(data))
+    states = [model.late, model.best]
+    late, best = score_folds(model, data, states, data.folds.held, HELD_PARTNERS)
+    (seen,) = score_folds(model, data, [model.late], list(_seen(data)))
     return Readings(
-        score_folds(model, data, model.late, held, HELD_PARTNERS),
-        score_folds(model, data, model.late, train),
-        score_folds(model, data, model.best, held),
+        late,
+        seen,
+        best,
         data.levels is not None,
         [view.choice for view in data.views],
         model.gain.cpu(),

@@ -27,10 +27,11 @@ from mine_lightning.support.arguments import check_integer, check_positive
 from mine_lightning.support.config import Configurable, callable_config, public_path
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.finite import read
-from mine_lightning.training.backprop import Backprop
+from mine_lightning.support.hooks import fused
+from mine_lightning.critics.backprop import Backprop
 from mine_lightning.training.compilation import Compile, choose_step
 from mine_lightning.training.guard import Guard, OnNonfinite, Step, at_step, gather_steps
-from mine_lightning.training.steps import HookedStep, clipped, fused
+from mine_lightning.training.steps import HookedStep, clipped
 
 __all__ = ["StackedTraining", "TrainingArguments", "inherits"]
 

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 
+from mine_lightning.support.hooks import is_bare
 from mine_lightning.support.upstream import (
     adam_,
     compile_errors,
@@ -18,7 +19,7 @@ from mine_lightning.support.upstream import (
     tracing_gradients,
 )
 from mine_lightning.training.capture import CapturedStep
-from mine_lightning.training.steps import BareStep, HookedStep, is_bare
+from mine_lightning.training.steps import BareStep, HookedStep
 
 __all__ = ["AdamStep", "Compile", "CompiledStep", "adam_update", "choose_step"]
 

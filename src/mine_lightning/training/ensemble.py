@@ -14,7 +14,7 @@ from mine_lightning.metrics import LogPartition
 from mine_lightning.objectives import MINE, DonskerVaradhan, Objective
 from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.keywords import Unpack, check_keywords
-from mine_lightning.training.backprop import Backprop
+from mine_lightning.critics.backprop import Backprop
 from mine_lightning.training.base import TrainingArguments, inherits
 from mine_lightning.training.estimator import MutualInformationEstimator, unpack
 

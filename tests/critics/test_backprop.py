@@ -19,7 +19,7 @@ from mine_lightning import (
 )
 from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.critics.layers import ACTIVATIONS
-from mine_lightning.training.backprop import Backprop
+from mine_lightning.critics.backprop import Backprop
 
 
 def pairs(*members: int) -> tuple[Tensor, Tensor]:
