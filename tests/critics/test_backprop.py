@@ -17,9 +17,9 @@ from mine_lightning import (
     SeparableCritic,
     TensorDataModule,
 )
+from mine_lightning.critics.backprop import Backprop
 from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.critics.layers import ACTIVATIONS
-from mine_lightning.critics.backprop import Backprop
 
 
 def pairs(*members: int) -> tuple[Tensor, Tensor]:

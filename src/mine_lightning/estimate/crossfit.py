@@ -151,7 +151,7 @@ class CrossFitEstimator(LightningModule):
         """Take one optimizer step; return the mean loss over the folds from before it."""
         optimizer: Any = self.optimizers()
         scheduler: Any = self.lr_schedulers()
-        if self._layers is not None and self._layers.holds(*batch["pairs"]):
+        if self._layers is not None:
             losses = self._differentiate(self._layers, batch)
             optimizer.optimizer.step()
             note_step(optimizer)
@@ -248,8 +248,8 @@ class CrossFitEstimator(LightningModule):
     ) -> list[tuple[Tensor, Tensor]]:
         """Score all batches of a loader with each of several states; shapes as :meth:`score`."""
         batches = (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
-        scores = zip(*([self.score(batch, state) for state in states] for batch in batches))
-        return [_joined(of_state) for of_state in scores]
+        scores = [[self.score(batch, state) for state in states] for batch in batches]
+        return [_joined(of_state) for of_state in zip(*scores, strict=True)]
 
 
 class FoldCritics(nn.Module):

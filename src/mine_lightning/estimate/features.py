@@ -82,7 +82,8 @@ class Described:
     def take(self, rows: Tensor | slice) -> "Described":
         """Return some of the rows."""
         parts = self.coordinates, self.values, self.scaled, self.radii
-        return Described(*(part[rows] for part in parts), self.most)
+        u, values, scaled, radii = (part[rows] for part in parts)
+        return Described(u, values, scaled, radii, self.most)
 
 
 class Features:
@@ -158,7 +159,7 @@ def products_of(columns: int, most: int) -> list[tuple[int, ...]]:
 
 def _products(u: Tensor, sets: list[tuple[int, ...]]) -> Tensor:
     even = (math.sqrt(3) * (2 * torch.special.ndtr(u) - 1)).T.contiguous()
-    found = {(column,): even[column] for column in range(len(even))}
+    found: dict[tuple[int, ...], Tensor] = {(place,): column for place, column in enumerate(even)}
     for columns in sets:
         found[columns] = found[columns[:-1]] * even[columns[-1]]
     return torch.stack([found[columns] for columns in sets], dim=1)

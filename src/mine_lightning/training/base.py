@@ -19,6 +19,7 @@ from mine_lightning.callbacks.checkpoints import (
 )
 from mine_lightning.callbacks.dashboard import Dashboard
 from mine_lightning.callbacks.threads import FewThreads
+from mine_lightning.critics.backprop import Backprop
 from mine_lightning.data.loading.placement import beside
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.objectives import Objective
@@ -28,7 +29,6 @@ from mine_lightning.support.config import Configurable, callable_config, public_
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.finite import read
 from mine_lightning.support.hooks import fused
-from mine_lightning.critics.backprop import Backprop
 from mine_lightning.training.compilation import Compile, choose_step
 from mine_lightning.training.guard import Guard, OnNonfinite, Step, at_step, gather_steps
 from mine_lightning.training.steps import HookedStep, clipped

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mine_lightning.critics.backprop import Backprop
 from mine_lightning.critics.ensemble import CriticEnsemble, ObjectiveEnsemble
 from mine_lightning.critics.networks import ConcatCritic
 from mine_lightning.data.loading.stacks import Batch
@@ -14,7 +15,6 @@ from mine_lightning.metrics import LogPartition
 from mine_lightning.objectives import MINE, DonskerVaradhan, Objective
 from mine_lightning.support.arguments import check_integer
 from mine_lightning.support.keywords import Unpack, check_keywords
-from mine_lightning.critics.backprop import Backprop
 from mine_lightning.training.base import TrainingArguments, inherits
 from mine_lightning.training.estimator import MutualInformationEstimator, unpack
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
+from mine_lightning.critics.backprop import Backprop
 from mine_lightning.critics.networks import ConcatCritic, score_pairs
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.metrics import LogPartition, MutualInformation, MutualInformationStandardError
@@ -15,7 +16,6 @@ from mine_lightning.objectives.scores import split_pairs, split_partners
 from mine_lightning.support.ambient import forget_threads
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.keywords import Unpack, check_keywords
-from mine_lightning.critics.backprop import Backprop
 from mine_lightning.training.base import StackedTraining, TrainingArguments, inherits
 
 __all__ = ["MutualInformationEstimator", "check_log_ratio", "unpack"]
