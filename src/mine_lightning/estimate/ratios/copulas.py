@@ -138,10 +138,10 @@ class MatchedProducts(MatchedColumns):
 
     @classmethod
     def suits(cls, x: Described, z: Described) -> bool:
-        return "products" in x.functions or "products" in z.functions
+        return "products" in x.kinds or "products" in z.kinds
 
     def columns(self, side: Described) -> Tensor:
-        return side.functions.get("products", side.coordinates)
+        return side.functions("products") if "products" in side.kinds else side.coordinates
 
 
 class CommonFunctions(Copulas):
