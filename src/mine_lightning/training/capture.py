@@ -36,20 +36,31 @@ class Graphs(Protocol):
 
 
 class CudaGraphs:
-    """Recording with :class:`torch.cuda.CUDAGraph`."""
+    """Recording with :class:`torch.cuda.CUDAGraph`, on the stream that the work has warmed up.
+
+    Libraries keep their handles, and autograd its accumulators, by stream: on another one the
+    recording would meet work that is not its own. Threads that pin memory or write logs may go on
+    with theirs meanwhile.
+
+    References:
+        NVIDIA, "CUDA Graph Best Practice for PyTorch", 2025: quick checklist, capture failures.
+    """
+
+    def __init__(self) -> None:
+        self.stream: torch.cuda.Stream | None = None
 
     def warm_up(self, work: Callable[[], Any]) -> Any:
         """Do the work on a stream of its own, where libraries set themselves up."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        self.stream = torch.cuda.Stream()
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
             result = work()
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self.stream)
         return result
 
     def record(self, work: Callable[[], Any]) -> Callable[[], Any]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             result = work()
 
         def replay() -> Any:
@@ -104,7 +115,7 @@ class CapturedStep(BareStep):
         try:
             self._replay = self.graphs.record(self._work)
         except RuntimeError as error:
-            self._failed = True
+            self._failed, self._inputs = True, []
             reason = " ".join(str(error).split())[:300]
             rank_zero_warn(f"Training goes on without a CUDA graph, which failed: {reason}")
         return not self._failed
