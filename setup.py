@@ -1,9 +1,9 @@
 """The metadata that ``pyproject.toml`` cannot say: the README with absolute links."""
 
 import re
+import tomllib
 from pathlib import Path
 
-import tomllib
 from setuptools import setup
 
 HERE = Path(__file__).parent

@@ -1,9 +1,8 @@
 """Print the oldest release of every requirement, as pip's constraints."""
 
 import re
-from pathlib import Path
-
 import tomllib
+from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 requirements = [*project["dependencies"], *project["optional-dependencies"]["test"]]

@@ -3,12 +3,12 @@
 import inspect
 import re
 import shutil
+import tomllib
 from importlib import import_module
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
-import tomllib
 from sphinx.util.inspect import stringify_signature
 
 HERE = Path(__file__).parent

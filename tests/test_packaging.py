@@ -1,11 +1,11 @@
 """What surrounds the package: workflows call scripts that exist, links lead somewhere."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 import yaml
 
 from mine_lightning.estimate.quantity import FLAGS_PAGE

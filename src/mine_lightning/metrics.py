@@ -4,12 +4,11 @@ They are faces of :class:`~mine_lightning.objectives.pooling.Pooled`: their stat
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from typing_extensions import Self
 
 from mine_lightning.objectives import DivergenceBound, DonskerVaradhan, Objective
 from mine_lightning.objectives.base import Statistic, check_objective

@@ -3,13 +3,12 @@
 Each is fitted on training rows only and then applied to all rows.
 """
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from typing_extensions import Self
 
 from mine_lightning.support.config import Configurable, public_path
 from mine_lightning.support.text import near

@@ -1,10 +1,10 @@
 """Directions along which two sides are correlated, found on some rows and confirmed on others."""
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from mine_lightning.critics.gaussian import canonical_pairs
 from mine_lightning.data.transforms import Standardize

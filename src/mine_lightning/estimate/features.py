@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import Self
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from mine_lightning.data.transforms import RankToNormal, Standardize, Transform
 

@@ -3,13 +3,12 @@
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.nn import functional as F
-from typing_extensions import Self
 
 from mine_lightning.data.loading.loaders import EpochLoader, gather, spawn_generator
 from mine_lightning.data.loading.placement import training_device

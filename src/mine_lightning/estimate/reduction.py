@@ -1,10 +1,10 @@
 """Fewer columns where they are too many: those that matter, and principal components."""
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from mine_lightning.data.transforms import Standardize
 

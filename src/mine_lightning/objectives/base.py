@@ -5,11 +5,10 @@ import operator
 import warnings
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from mine_lightning.objectives.pooling import Pooled, narrow
 from mine_lightning.objectives.scores import check_scores, log_mean_exp

@@ -1,7 +1,7 @@
 """Columns chosen one after the other, each for what it adds to those before."""
 
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,6 @@ from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
-from typing_extensions import Self
 
 from mine_lightning.estimate.arguments import PairArguments
 from mine_lightning.estimate.call import estimate_mutual_information

@@ -5,9 +5,7 @@ import sys
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from mine_lightning.support.keywords import check_keywords
 

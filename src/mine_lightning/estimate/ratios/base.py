@@ -1,11 +1,11 @@
 """What a closed-form log density ratio is, and the loss by which one is preferred to another."""
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from typing_extensions import Self
 
 from mine_lightning.estimate.features import Described
 

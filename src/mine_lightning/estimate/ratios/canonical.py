@@ -1,12 +1,12 @@
 """Closed forms that are normal after a transform of each side, by canonical correlations."""
 
 import warnings
+from typing import Self
 
 import torch
 from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
-from typing_extensions import Self
 
 from mine_lightning.critics.gaussian import (
     all_pairs,

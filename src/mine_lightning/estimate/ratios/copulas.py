@@ -1,11 +1,11 @@
 """Closed forms of columns that depend in pairs, one of x and one of z, in any way."""
 
 import math
+from typing import Self
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from typing_extensions import Self
 
 from mine_lightning.critics.gaussian import LARGEST, canonical_pairs
 from mine_lightning.data.transforms import RankToNormal, Standardize

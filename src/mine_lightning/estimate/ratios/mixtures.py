@@ -4,13 +4,13 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
+from typing import Self
 
 import torch
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn import functional as F
-from typing_extensions import Self
 
 from mine_lightning.critics.gaussian import (
     CanonicalPairs,
