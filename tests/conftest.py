@@ -6,3 +6,5 @@ import torch
 
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+pytest_plugins = ["outcomes"]

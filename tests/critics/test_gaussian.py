@@ -6,17 +6,11 @@ import pytest
 import torch
 
 from mine_lightning.critics.gaussian import canonical_pairs, gaussian_log_ratio
-
-
-def pairs(rows: int, dim: int, correlation: float, seed: int = 0):
-    x, noise = torch.randn(
-        2, rows, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
-    return x, correlation * x + math.sqrt(1 - correlation**2) * noise
+from normal_pair import draw
 
 
 def test_the_mean_log_ratio_is_the_mutual_information() -> None:
-    x, z = pairs(20_000, 3, 0.7)
+    x, z = draw(20_000, 0.7, dim=3)
     found = canonical_pairs(x, z)
     a, b = x @ found.x_directions, z @ found.z_directions
     value = gaussian_log_ratio(a, b, found.correlations).mean().item()
@@ -24,24 +18,24 @@ def test_the_mean_log_ratio_is_the_mutual_information() -> None:
 
 
 def test_correlations_are_shrunk_to_those_of_the_population() -> None:
-    x, z = pairs(1000, 80, 0.0)
+    x, z = draw(1000, 0.0, dim=80)
     z[:, :2] = 0.8 * x[:, :2] + 0.6 * z[:, :2]
     found = canonical_pairs(x, z).correlations
     assert found[:2].tolist() == pytest.approx([0.8, 0.8], abs=0.04)
 
 
 def test_noise_has_no_canonical_pairs() -> None:
-    x, z = pairs(1000, 30, 0.0)
+    x, z = draw(1000, 0.0, dim=30)
     assert canonical_pairs(x, z).correlations.numel() <= 1
 
 
 def test_too_many_columns_leave_nothing() -> None:
-    x, z = pairs(60, 40, 0.9)
+    x, z = draw(60, 0.9, dim=40)
     assert canonical_pairs(x, z).correlations.numel() == 0
 
 
 def test_dependent_columns_are_no_obstacle() -> None:
-    x, z = pairs(500, 2, 0.8)
+    x, z = draw(500, 0.8, dim=2)
     found = canonical_pairs(torch.cat([x, x, 0 * x], 1), z)
     assert found.correlations.numel() == 2
     assert found.correlations.isfinite().all()

@@ -368,35 +368,36 @@ def test_infonce_of_the_optimal_critic_is_a_lower_bound_that_more_partners_tight
 SEVERAL = ("infonce", "infonce-symmetric", "infonce-without", "interpolated", "interpolated-1")
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["dv", "mine", "nwj", "tuba", "tuba-learnable", "js", "smile-5", "smile-inf", *SEVERAL],
 )
-def test_a_trained_critic_is_within_5_percent(name):
+def test_a_trained_critic_is_within_5_percent(name, seed, outcome):
     rho, objective = 0.6, CASES[name].make()
     if name in SEVERAL:
-        critic = train(objective, rho, steps=400, rows=64, all_pairs=True)
+        critic = train(objective, rho, steps=400, rows=64, all_pairs=True, seed=seed)
         estimate = held_out_estimate(objective, critic, rho)
     else:
-        estimate = objective.estimate(*held_out(train(objective, rho), rho)).item()
-    assert estimate == pytest.approx(mutual_information(rho), rel=0.05)
+        estimate = objective.estimate(*held_out(train(objective, rho, seed=seed), rho))
+    outcome(estimate / mutual_information(rho), 0.95, 1.05)
 
 
 @pytest.mark.trained
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.is_objective])
-def test_independent_data_give_0(name):
+def test_independent_data_give_0(name, seed, outcome):
     case = CASES[name]
     objective = case.make()
     upper = objective.kind == "upper bound"
     critic = ConditionalGaussian((32,), activation="tanh") if upper else None
-    critic = train(objective, 0.0, critic, 150, rows=64, all_pairs=case.all_pairs)
+    critic = train(objective, 0.0, critic, 150, rows=64, all_pairs=case.all_pairs, seed=seed)
     if case.all_pairs:
         estimate = held_out_estimate(objective, critic, 0.0)
     else:
-        estimate = objective.estimate(*held_out(critic, 0.0, rows=20_000)).item()
-    assert abs(estimate) < 0.02
+        estimate = objective.estimate(*held_out(critic, 0.0, rows=20_000))
+    outcome(estimate, -0.02, 0.02)
 
 
 def enumerated(table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,6 +19,7 @@ from mine_lightning import (
 )
 from mine_lightning.training.compilation import AdamStep, CompiledStep, planned_steps
 from mine_lightning.training.steps import BareStep, HookedStep
+from normal_pair import single
 from shared import TRAINING_ALONE
 
 compiles = pytest.mark.skipif(
@@ -27,9 +28,7 @@ compiles = pytest.mark.skipif(
 )
 
 
-def pairs(rows: int = 1000) -> tuple[torch.Tensor, torch.Tensor]:
-    x, noise = torch.randn(2, rows, 3, generator=torch.Generator().manual_seed(0))
-    return x, 0.5 * x + noise
+ROWS = single(1000, 0.45, dim=3)
 
 
 def train(kind: type[HookedStep] | None, steps: int = 20, **kwargs) -> MutualInformationEstimator:
@@ -51,7 +50,7 @@ def train(kind: type[HookedStep] | None, steps: int = 20, **kwargs) -> MutualInf
             model.graph = getattr(model._step, "_graph", None)
 
     trainer = Trainer(max_steps=steps, callbacks=[Choose()], **trainer_kwargs)
-    trainer.fit(model, TensorDataModule(*pairs(), batch_size=64, seed=0))
+    trainer.fit(model, TensorDataModule(*ROWS, batch_size=64, seed=0))
     assert trainer.global_step == steps
     return model
 
@@ -151,7 +150,7 @@ def test_a_callback_that_listens_to_gradients_is_called_at_every_step() -> None:
 
     model = MutualInformationEstimator(objective=NWJ())
     trainer = Trainer(max_steps=5, callbacks=[Norms()], **TRAINING_ALONE)
-    trainer.fit(model, TensorDataModule(*pairs(), batch_size=64, seed=0))
+    trainer.fit(model, TensorDataModule(*ROWS, batch_size=64, seed=0))
     assert len(norms) == 5
     assert min(norms) > 0
 
@@ -174,7 +173,7 @@ def test_auto_compiles_by_the_planned_number_of_steps() -> None:
             seen.append(planned_steps(trainer))
             trainer.should_stop = True
 
-    data = TensorDataModule(*pairs(), batch_size=64, seed=0)  # 600 rows: 9 minibatches an epoch
+    data = TensorDataModule(*ROWS, batch_size=64, seed=0)  # 600 rows: 9 minibatches an epoch
     for bounds in ({"max_epochs": 7}, {"max_epochs": 7, "max_steps": 20}, {"max_steps": 70}):
         model = MutualInformationEstimator(objective=InfoNCE())
         Trainer(callbacks=[Plan()], min_epochs=0, **bounds, **TRAINING_ALONE).fit(model, data)
@@ -187,7 +186,7 @@ def test_step_checkpoints_are_saved_at_their_steps(every: int, tmp_path) -> None
     kwargs = {**TRAINING_ALONE, "enable_checkpointing": True}
     model = MutualInformationEstimator(objective=NWJ())
     Trainer(max_steps=40, callbacks=[saved], **kwargs).fit(
-        model, TensorDataModule(*pairs(), batch_size=64, seed=0)
+        model, TensorDataModule(*ROWS, batch_size=64, seed=0)
     )
     steps = sorted(
         torch.load(path, weights_only=True)["global_step"] for path in tmp_path.glob("*.ckpt")
@@ -198,14 +197,14 @@ def test_step_checkpoints_are_saved_at_their_steps(every: int, tmp_path) -> None
 def test_an_option_that_counts_batches_counts_minibatches() -> None:
     model = MutualInformationEstimator(objective=NWJ())
     trainer = Trainer(max_epochs=2, **{**TRAINING_ALONE, "limit_train_batches": 3})
-    trainer.fit(model, TensorDataModule(*pairs(), batch_size=64, seed=0))
+    trainer.fit(model, TensorDataModule(*ROWS, batch_size=64, seed=0))
     assert trainer.global_step == 6
 
 
 def test_the_curve_is_logged_at_its_steps(tmp_path) -> None:
     logger = CSVLogger(tmp_path)
     Trainer(max_steps=40, log_every_n_steps=6, **{**TRAINING_ALONE, "logger": logger}).fit(
-        MutualInformationEstimator(), TensorDataModule(*pairs(), batch_size=64, seed=0)
+        MutualInformationEstimator(), TensorDataModule(*ROWS, batch_size=64, seed=0)
     )
     frame = pd.read_csv(f"{logger.log_dir}/metrics.csv").dropna(subset="train/mi")
     assert frame["step"].tolist() == [6, 12, 18, 24, 30, 36]
