@@ -9,14 +9,19 @@ process; the figure is the median over the turns, and ratios are medians of the 
     python benchmarks/speed.py
     python benchmarks/speed.py --scaling   # cost against batch size, dimension, width, E and N
     python benchmarks/speed.py --soak      # memory over 200,000 steps
+    python benchmarks/speed.py --calls     # seconds and error of one call and of a matrix
+
+On a GPU a step is timed by the device's events, beside the plain step replayed as one CUDA graph.
 """
 
 import argparse
 import contextlib
 import importlib.util
 import io
+import itertools
 import json
 import logging
+import math
 import resource
 import statistics
 import tempfile
@@ -27,9 +32,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from sklearn.feature_selection import mutual_info_regression
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -39,11 +46,15 @@ from mine_lightning import (
     MutualInformationEnsemble,
     MutualInformationEstimator,
     TensorDataModule,
+    estimate_mutual_information,
+    mutual_information_matrix,
 )
 from mine_lightning.functional import donsker_varadhan
+from mine_lightning.training.capture import CudaGraphs
 
 ROWS, DIMS, BATCH, HIDDEN, MEMBERS = 10_000, 5, 256, 64, 5
 RESULTS = Path(__file__).resolve().parent / "results"
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Loop = Callable[[int, Tensor, Tensor], None]
 
 
@@ -108,7 +119,7 @@ def usual(steps: int, x: Tensor, z: Tensor) -> None:
 
 
 def plain(steps: int, x: Tensor, z: Tensor) -> None:
-    network = Network().to(x.device)
+    network, x, z = (part.to(DEVICE) for part in (Network(), x, z))
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     taken = 0
     while taken < steps:
@@ -144,6 +155,25 @@ def benchmark_mi(steps: int, x: Tensor, z: Tensor) -> None:
     estimator.estimate(x.numpy(), z.numpy())
 
 
+def captured(steps: int, x: Tensor, z: Tensor) -> None:
+    """The plain step as one CUDA graph, the limit on a GPU."""
+    network, x, z = (part.to(DEVICE) for part in (Network(), x, z))
+    optimizer = torch.optim.Adam(network.parameters(), fused=True, capturable=True)
+    rows = torch.randint(len(x), (BATCH,), device=DEVICE)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        network.loss(x[rows], z[rows]).backward()
+        optimizer.step()
+
+    graphs = CudaGraphs()
+    graphs.warm_up(lambda: [step() for _ in range(3)])
+    replay = graphs.record(step)
+    for _ in range(steps):
+        rows.random_(len(x))
+        replay()
+
+
 LOOPS: dict[str, tuple[Loop, int]] = {
     "ours": (ours, 1),
     "plain loop": (plain, 1),
@@ -163,23 +193,33 @@ def sample(rows: int = ROWS, dims: int = DIMS) -> tuple[Tensor, Tensor]:
     return x, 0.5 * x + noise
 
 
+def elapsed(work: Callable[[], Any]) -> float:
+    """Return the seconds of some work: by the GPU's events, else of the processor, maybe shared."""
+    with contextlib.redirect_stdout(io.StringIO()):  # the progress bars
+        if not torch.cuda.is_available():
+            start = time.process_time()
+            work()
+            return time.process_time() - start
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first.record()
+        work()
+        last.record()
+        last.synchronize()
+        return first.elapsed_time(last) / 1000
+
+
 def seconds(loop: Loop, steps: int, x: Tensor, z: Tensor) -> float:
     """Time a step: a long run less a short one, so that starting up does not count."""
-    times = []
-    for count in (steps // 5, steps + steps // 5):
-        start = time.perf_counter()
-        with contextlib.redirect_stdout(io.StringIO()):  # the progress bars
-            loop(count, x, z)
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return (times[1] - times[0]) / steps
+    short, long = (elapsed(partial(loop, n, x, z)) for n in (steps // 5, steps + steps // 5))
+    return (long - short) / steps
 
 
 def compare(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Let all loops take turns; a first, untimed turn compiles and warms up."""
     missing = {name for name, module in PEERS.items() if importlib.util.find_spec(module) is None}
     loops = {name: loop for name, loop in LOOPS.items() if name not in missing}
+    if torch.cuda.is_available():
+        loops["plain step, captured"] = (captured, 1)
     x, z = sample()
     for loop, _ in loops.values():
         seconds(loop, 50, x, z)
@@ -250,6 +290,56 @@ def soak(args: argparse.Namespace) -> list[dict[str, Any]]:
     return memory.seen
 
 
+def calls(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time one call and one matrix of normal columns, beside scikit-learn's, in processor seconds.
+
+    A call is also counted in steps of the plain loop, timed in the same run.
+    """
+    step = seconds(plain, args.steps, *sample())
+    rows = []
+    for count, dims in itertools.product(args.rows, (1, DIMS)):
+        x, z = sample(count, dims)
+        truth = dims * math.log(1.25) / 2
+        ways: dict[str, Callable[[], Any]] = {
+            "ours": lambda x=x, z=z: estimate_mutual_information(x, z, progress_bar=False).nats
+        }
+        if dims == 1:
+            ways["scikit-learn"] = lambda x=x, z=z: mutual_info_regression(x, z[:, 0])[0]
+        rows += [
+            called(f"{count:,} rows, {dims} + {dims}", *way, truth, step) for way in ways.items()
+        ]
+    return rows + matrices(args.columns, step)
+
+
+def matrices(columns: int, step: float) -> list[dict[str, Any]]:
+    """Time all pairs of columns that share a normal factor; the error is the mean absolute one."""
+    torch.manual_seed(0)
+    table = (torch.randn(1_000, 1) + torch.randn(1_000, columns)).numpy()
+    pairs = [[n for n in range(columns) if n != place] for place in range(columns)]
+    ways: dict[str, Callable[[], Any]] = {
+        "ours": lambda: [
+            result.nats
+            for result in mutual_information_matrix(table, progress_bar=False).estimates.values()
+        ],
+        "scikit-learn": lambda: [
+            mutual_info_regression(table[:, others], table[:, place])
+            for place, others in enumerate(pairs)
+        ],
+    }
+    name = f"matrix of {columns} columns, 1,000 rows"
+    return [called(name, *way, -math.log(0.75) / 2, step) for way in ways.items()]
+
+
+def called(
+    name: str, package: str, call: Callable[[], Any], truth: float, step: float
+) -> dict[str, Any]:
+    start = time.process_time()
+    found = np.asarray(call())
+    taken = time.process_time() - start
+    error = float(np.abs(found - truth).mean())
+    return {"call": name, "by": package, "seconds": taken, "error": error, "steps": taken / step}
+
+
 def show(rows: list[dict[str, Any]]) -> None:
     names = list(rows[0])
     print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
@@ -268,6 +358,9 @@ def main() -> None:
     parser.add_argument("--loops", nargs="+", choices=LOOPS, help="only these")
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--soak", action="store_true")
+    parser.add_argument("--calls", action="store_true")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--columns", type=int, default=10, help="of the matrix")
     args = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
@@ -275,8 +368,9 @@ def main() -> None:
     if args.loops:
         for name in set(LOOPS) - {*args.loops, "plain loop", "usual Lightning", "ours"}:
             del LOOPS[name]
-    kind = "scaling" if args.scaling else "soak" if args.soak else "speed"
-    rows = {"scaling": scaling, "soak": soak, "speed": compare}[kind](args)
+    tables = {"scaling": scaling, "soak": soak, "calls": calls}
+    kind = next((name for name in tables if getattr(args, name)), "speed")
+    rows = tables.get(kind, compare)(args)
     show(rows)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{kind}.json").write_text(json.dumps(rows, indent=2) + "\n")

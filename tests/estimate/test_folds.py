@@ -95,6 +95,13 @@ def test_partners_are_never_the_own_row() -> None:
         assert not (loader.partners == loader.rows.unsqueeze(2)).any()
 
 
+def test_validation_rows_are_gathered_once() -> None:
+    data = CrossFitDataModule(*sample())
+    data.setup()
+    first, again = (list(data.val_dataloader()) for _ in range(2))
+    assert all(batch is same for batch, same in zip(first, again, strict=True))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -10,6 +10,7 @@ from scipy.stats import false_discovery_control, kstest
 from mine_lightning import estimate_mutual_information
 from mine_lightning.estimate.permutation import (
     CROSS_FITTED,
+    MOST_TURNED,
     benjamini_hochberg,
     p_value,
     ring_size,
@@ -36,6 +37,15 @@ def test_the_sums_are_those_of_turned_rings() -> None:
     for turn in range(4):
         expected = (x[found.members] * z[found.members.roll(-turn, 1)]).sum(1)
         torch.testing.assert_close(found.sums(scores)[:, turn], expected)
+
+
+def test_more_rings_than_turn_the_sum_better_are_turned_together() -> None:
+    generator = torch.Generator().manual_seed(0)
+    found = rings(3 * (MOST_TURNED + 50), 3, generator)
+    scores = torch.randn(len(found.partners), 3, generator=generator)
+    sums = found.sums(scores)
+    assert sums.shape == (MOST_TURNED, 3)
+    torch.testing.assert_close(sums.sum(0), scores[found.members].sum((0, 1)))
 
 
 def pairing(seed: int, correlation: float = 0.0) -> float:
