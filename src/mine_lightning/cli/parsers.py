@@ -38,8 +38,10 @@ def command_parser(command: Callable[..., None]) -> Parser:
     """
     text = inspect.getdoc(command) or ""
     told = {param.arg_name: param.description for param in docstring_parser.parse(text).params}
-    parser = Parser(description=text.split("\n\nArgs:")[0], formatter_class=Help)
-    by_place, switches = positional(command), []
+    by_place, switches = positional(command), list[str]()
+    parser = Parser(
+        description=text.split("\n\nArgs:")[0], usage=usage(command), formatter_class=Help
+    )
     for name, parameter in inspect.signature(command).parameters.items():
         if name in by_place:
             parser.add_argument(name, type=parameter.annotation, help=told[name])
@@ -49,6 +51,23 @@ def command_parser(command: Callable[..., None]) -> Parser:
     for name in switches:
         parser.add_argument(f"--{name}", action="store_true", help=told[name])
     return parser
+
+
+def usage(command: Callable[..., None]) -> str:
+    """Return how a command is called: what has to be given, and that there are options.
+
+    Example:
+        >>> from mine_lightning.cli.estimate import estimate
+        >>> usage(estimate)
+        'mine-lightning estimate PATH --x X --z Z [options]'
+    """
+    needed = [
+        parameter.name.upper() if parameter.kind is parameter.POSITIONAL_ONLY
+        else f"--{parameter.name} {parameter.name.upper()}"
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.default is parameter.empty
+    ]  # fmt: skip
+    return " ".join(["mine-lightning", command.__name__, *needed, "[options]"])
 
 
 def positional(command: Callable[..., None]) -> list[str]:
