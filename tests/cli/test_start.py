@@ -29,6 +29,7 @@ def loaded(statement: str) -> set[str]:
         ("from mine_lightning.cli.main import tree; tree().format_help()", HEAVY),
         ("from mine_lightning import ConcatCritic, MINE, functional", TABLES),
         ("from mine_lightning.data import CyclicShift, GaussianPairs", NO_LIGHTNING),
+        ("from mine_lightning.data.reading import read_columns", {"lightning", "sklearn"}),
         ("from mine_lightning import MutualInformationEstimator", {"pandas", "sklearn", "pyarrow"}),
         ("from mine_lightning import GaussianDataModule", {"sklearn", "tensorboard"}),
         ("from mine_lightning import estimate_mutual_information", {"tensorboard"}),

@@ -14,7 +14,8 @@ from jsonargparse import ArgumentParser
 from lightning import LightningDataModule
 from sklearn.datasets import load_wine
 
-from mine_lightning.data.tables import TableDataModule, read_columns, read_table, select_columns
+from mine_lightning.data.reading import read_columns, read_table, select_columns
+from mine_lightning.data.tables import TableDataModule
 
 CLASS_PATH = "mine_lightning.data.tables.TableDataModule"
 ROWS = 500
@@ -418,8 +419,10 @@ def test_numbers_of_other_places_are_read_when_told(tmp_path, suffix, delimiter,
         (
             ".csv",
             "a;b;c\n1,5;2;3\n2,5;3;4\n",
-            "one column with ';' in its name, where ',' separates",
+            "where ',' separates: read with `delimiter=';'`, `decimal=','`.",
         ),
+        (".csv", "a;b\n1.5;2\n", "where ',' separates: read with `delimiter=';'`."),
+        (".csv", "a;b\nx,y;2\n", "where ',' separates: read with `delimiter=';'`."),
         (".tsv", "a b,c\n1,2\n", "where '\\t' separates: read with `delimiter=','`."),
         (".csv", "a\tb\n1\t2\n", "read with `delimiter='\\t'`."),
         (".csv", "a|b;c|d\n1|2|3\n", "read with `delimiter='|'`."),

@@ -31,7 +31,7 @@ from torch import Tensor
 
 import mine_lightning as ml
 from mine_lightning import functional
-from mine_lightning.data.tables import read_table
+from mine_lightning.data.reading import read_table
 from mine_lightning.monitor.taps import parse_tap
 
 ROWS = (0, 1, 2, 3, 7, 40, 120)

@@ -57,8 +57,7 @@ def estimate(
     Raises:
         ValueError: If the user made a mistake.
     """
-    from mine_lightning import estimate_mutual_information
-    from mine_lightning.data.tables import read_columns
+    from mine_lightning.data.reading import read_columns
     from mine_lightning.support.files import check_output
 
     if output is not None:
@@ -66,6 +65,9 @@ def estimate(
     named = {"x": split_names(x), "z": split_names(z)}
     named |= {} if groups is None else {"groups": [groups]}
     columns = read_columns(path, named, delimiter, decimal, thousands)
+
+    from mine_lightning import estimate_mutual_information  # a mistake in the table is told before
+
     result = estimate_mutual_information(
         columns["x"],
         columns["z"],

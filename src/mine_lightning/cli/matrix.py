@@ -52,8 +52,7 @@ def matrix(
     Raises:
         ValueError: If the user made a mistake.
     """
-    from mine_lightning import mutual_information_matrix
-    from mine_lightning.data.tables import read_table
+    from mine_lightning.data.reading import read_table
     from mine_lightning.support.files import TABLE_SUFFIXES, check_output
 
     if output is not None:
@@ -62,6 +61,9 @@ def matrix(
         )
     chosen = None if columns is None else split_names(columns)
     frame = read_table(path, chosen, delimiter, decimal, thousands)
+
+    from mine_lightning import mutual_information_matrix  # a mistake in the table is told before
+
     result = mutual_information_matrix(
         frame,
         seed=seed,

@@ -49,8 +49,7 @@ def select(
     Raises:
         ValueError: If the user made a mistake.
     """
-    from mine_lightning import MutualInformationSelector
-    from mine_lightning.data.tables import find_columns, read_table, select_columns
+    from mine_lightning.data.reading import find_columns, read_table, select_columns
     from mine_lightning.support.files import TABLE_SUFFIXES, check_output, write_table
 
     if output is not None:
@@ -61,6 +60,9 @@ def select(
     if columns is not None:
         chosen = split_names(columns)
     x, z = select_columns(frame, chosen, [place])
+
+    from mine_lightning import MutualInformationSelector  # a mistake in the table is told before
+
     selector = MutualInformationSelector(most, folds=folds, max_epochs=max_epochs, seed=seed)
     result = chosen_columns(selector.fit(x, z.iloc[:, 0]))
     print(result.to_string(index=False, float_format="{:.3f}".format))

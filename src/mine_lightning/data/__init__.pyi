@@ -28,6 +28,7 @@ from .loading.stacks import Stacking as Stacking
 from .modules import GaussianDataModule as GaussianDataModule
 from .modules import PairDataModule as PairDataModule
 from .modules import SyntheticDataModule as SyntheticDataModule
+from .reading import read_table as read_table
 from .real import DigitsDataModule as DigitsDataModule
 from .samplers import CyclicShift as CyclicShift
 from .samplers import Derangement as Derangement
@@ -35,4 +36,3 @@ from .samplers import IndependentDraw as IndependentDraw
 from .samplers import MarginalSampler as MarginalSampler
 from .samplers import Partners as Partners
 from .tables import TableDataModule as TableDataModule
-from .tables import read_table as read_table

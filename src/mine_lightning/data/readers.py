@@ -1,9 +1,11 @@
 """How each kind of table file is read: text, Parquet, and arrays of NumPy."""
 
 import csv
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,16 +107,24 @@ def _text_names(path: Path, dialect: Dialect) -> list[str]:
         names: list[str] = next(filter(None, csv.reader(file, delimiter=separator)), [])
     if not names:
         raise ValueError("Empty CSV file")
-    if len(names) == 1 and (others := set(SEPARATORS) - {separator}) & set(names[0]):
-        other = min(others & set(names[0]), key=lambda mark: -names[0].count(mark))
+    if len(names) == 1 and (marks := set(SEPARATORS) - {separator}) & set(names[0]):
+        other = min(marks & set(names[0]), key=lambda mark: -names[0].count(mark))
         raise ValueError(
             f"one column with {other!r} in its name, where {separator!r} separates: read "
-            f"with `delimiter={other!r}`."
+            f"with `delimiter={other!r}`{_decimal_comma(path, other)}."
         )
     numbers = pd.to_numeric(pd.Series(names), errors="coerce")
     if numbers.notna().all() and any(not name.strip().isdigit() for name in names):
         raise ValueError(f"numbers in the first line, where the column names stand: {names[:5]}.")
     return names
+
+
+def _decimal_comma(path: Path, separator: str) -> str:
+    """Return the further argument that the first row asks for, if its numbers have commas."""
+    with path.open(encoding="utf-8-sig") as file:
+        fields = [line.strip().split(separator) for line in islice(file, 1, 2)]
+    commas = any(re.fullmatch(r"-?\d+,\d+", field) for row in fields for field in row)
+    return ", `decimal=','`" if commas and separator != "," else ""
 
 
 def _read_text(path: Path, dialect: Dialect, places: list[int]) -> pd.DataFrame:

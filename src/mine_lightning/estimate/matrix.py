@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mine_lightning.data.checks import as_table, check_columns
-from mine_lightning.data.tables import check_disjoint, find_columns
+from mine_lightning.data.reading import check_disjoint, find_columns
 from mine_lightning.estimate.arguments import PairArguments
 from mine_lightning.estimate.many import estimate_each
 from mine_lightning.estimate.permutation import benjamini_hochberg
