@@ -1,7 +1,7 @@
 """Columns chosen for a classifier: by what each adds, and by scikit-learn's mutual information.
 
     python benchmarks/selection.py --data wine
-    python benchmarks/selection.py --data digits --folds 1
+    python benchmarks/selection.py --data digits --columns 10 --folds 1
 
 Accuracy of a nearest-neighbours classifier (standardised columns, stratified folds, columns chosen
 anew on the training rows of each) with the columns that `MutualInformationSelector` chose, with
