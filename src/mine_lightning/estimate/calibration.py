@@ -1,5 +1,6 @@
 """Constants of the interval, written by ``benchmarks/atlas.py fit``: change them there."""
 
+SEEN = 0.3
 BELOW = {
     "crowded": 0.0293,
     "crowded value": 0.0185,
