@@ -29,6 +29,7 @@ from kinds import KINDS
 from mine_lightning import MutualInformationEstimate, estimate_mutual_information
 from mine_lightning.estimate import readings
 from mine_lightning.estimate.calibration import ABOVE, BELOW, FACTORS, SEEN
+from mine_lightning.estimate.crossfit import LEAST_GAIN
 from mine_lightning.estimate.uncertainty import Signs
 from mine_lightning.support.files import written_whole
 
@@ -50,6 +51,7 @@ PRIOR = {  # weights below and above, from what is known of the estimate
     "gain": (0.01, 0.03),
     "crowded": (0.05, 0.3),
     "crowded value": (0.02, 0.1),
+    "unchecked": (0.03, 0.1),  # no distribution here has as many nats: by judgement
 }
 SPREAD = 5.0  # of the logarithm of a weight about its prior value, for one error beyond
 HEAD = '"""Constants of the interval, written by ``benchmarks/atlas.py fit``: change them there."""'
@@ -87,7 +89,7 @@ def known(result: MutualInformationEstimate) -> dict[str, Any]:
         "curve": [
             float(v) for v in (curve[0].mean(), curve[len(curve) // 2].mean(), curve[-1].mean())
         ],
-        "loss": [float(v) for v in (loss[0].mean(), loss.min(0).mean())],
+        "kept": float((loss[0] - loss.min(0) > LEAST_GAIN).mean()),
         "epochs": len(curve) - 1,
         "p_value": result.p_value,
         "flags": list(result.diagnostics),
@@ -129,7 +131,8 @@ def run(args: argparse.Namespace) -> None:
 def read(run: dict[str, Any], seen: float = SEEN) -> float:
     """Return the estimate, with a weight of the rows that the critics have seen."""
     with mock.patch.object(readings, "SEEN", seen):
-        return readings.between(run["held_out"], run["in_sample"], run["sampling"] ** 2)
+        values = run["held_out"], run["in_sample"], run["sampling"] ** 2
+        return readings.between(*values, run["kept"])
 
 
 def signs(run: dict[str, Any]) -> Signs:

@@ -20,6 +20,7 @@ from mine_lightning.estimate.ratios.copulas import (
     CommonFunctions,
     MatchedColumns,
     MatchedProducts,
+    Oscillations,
     smoothed,
 )
 from mine_lightning.estimate.ratios.mixtures import NormalMixture
@@ -78,13 +79,13 @@ def sign_of_a_product() -> tuple[Tensor, Tensor, float]:
     return x, z.unsqueeze(1), math.log(2) + 0.95 * math.log(0.95) + 0.05 * math.log(0.05)
 
 
-def oscillation() -> tuple[Tensor, Tensor, float]:
+def oscillation(periods: int = 2) -> tuple[Tensor, Tensor, float]:
     """A cosine with uniform noise, whose entropy is an integral over the density of the cosine."""
     x, noise = torch.rand(2, ROWS, 1, generator=torch.Generator().manual_seed(0)).double()
     z, levels = torch.linspace(-1.5, 1.5, 3_001), torch.cos(math.pi * torch.linspace(0, 1, 3_001))
     density = ((z.unsqueeze(1) - levels).abs() < 0.5).double().mean(1)
     truth = -torch.trapezoid(torch.xlogy(density, density), z).item()
-    return x, torch.cos(4 * math.pi * x) + noise - 0.5, truth
+    return x, torch.cos(2 * math.pi * periods * x) + noise - 0.5, truth
 
 
 KINDS: dict[type[LogRatio], Callable[[], tuple[Tensor, Tensor, float]]] = {
@@ -96,6 +97,7 @@ KINDS: dict[type[LogRatio], Callable[[], tuple[Tensor, Tensor, float]]] = {
     MatchedColumns: uniform_noise,
     MatchedProducts: sign_of_a_product,
     CommonFunctions: oscillation,
+    Oscillations: lambda: oscillation(12),
 }
 
 

@@ -8,18 +8,23 @@ from mine_lightning.estimate.readings import between
 
 @pytest.mark.parametrize("held_out", [-0.3, -1e-6, 0.0])
 def test_where_nothing_is_found_it_lies_in_the_middle(held_out: float) -> None:
-    assert between(held_out, 0.2, 1e-4) == pytest.approx((held_out + 0.2) / 2)
+    assert between(held_out, 0.2, 1e-4, kept=1) == pytest.approx((held_out + 0.2) / 2)
 
 
-def test_without_a_sampling_error_it_is_as_near_to_what_is_seen_as_it_gets() -> None:
-    assert between(1.0, 2.0, 0.0) == pytest.approx(1.5 + SEEN)
+def test_closed_forms_take_as_much_as_they_miss() -> None:
+    assert between(1.0, 2.0, 1e-4, kept=0) == 1.5
+
+
+def test_networks_take_less() -> None:
+    assert between(1.0, 2.0, 0.0, kept=1) == pytest.approx(1.5 + SEEN)
+    assert between(1.0, 2.0, 0.0, kept=0.4) == pytest.approx(1.5 + 0.4 * SEEN)
 
 
 def test_the_more_certain_what_is_held_out_the_nearer_to_what_is_seen() -> None:
-    found = [between(1.0, 2.0, variance) for variance in (100.0, 1.0, 0.01)]
+    found = [between(1.0, 2.0, variance, kept=1) for variance in (100.0, 1.0, 0.01)]
     assert 1.5 < found[0] < found[1] < found[2] <= 1.5 + SEEN
 
 
 def test_values_that_agree_are_the_estimate_and_their_order_does_not_matter() -> None:
-    assert between(0.7, 0.7, 0.1) == 0.7
-    assert 0.6 < between(0.7, 0.6, 0.1) < 0.65
+    assert between(0.7, 0.7, 0.1, kept=1) == 0.7
+    assert 0.6 < between(0.7, 0.6, 0.1, kept=1) < 0.65

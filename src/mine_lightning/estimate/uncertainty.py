@@ -60,6 +60,7 @@ class Signs:
             "gain": abs(self.gain),
             "crowded": crowded,
             "crowded value": math.sqrt(crowded) * abs(self.nats),
+            "unchecked": max(0.0, self.nats - math.log(self.rows)),
         }
 
     def strata(self) -> tuple[str, ...]:

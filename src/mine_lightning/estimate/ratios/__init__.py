@@ -22,6 +22,7 @@ from mine_lightning.estimate.ratios.copulas import (
     CommonFunctions,
     MatchedColumns,
     MatchedProducts,
+    Oscillations,
 )
 from mine_lightning.estimate.ratios.mixtures import NormalMixture
 
@@ -36,6 +37,7 @@ FAMILY: tuple[type[LogRatio], ...] = (
     MatchedProducts,
     NormalMixture,
     CommonFunctions,
+    Oscillations,
 )
 
 LEAST_GAIN = 0.75  # standard errors by which a closed form has to beat independence

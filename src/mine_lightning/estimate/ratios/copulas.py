@@ -12,13 +12,14 @@ from mine_lightning.data.transforms import RankToNormal, Standardize
 from mine_lightning.estimate.features import Described
 from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, logistic_losses, ranks
 
-__all__ = ["CommonFunctions", "Copulas", "MatchedColumns", "MatchedProducts"]
+__all__ = ["CommonFunctions", "Copulas", "MatchedColumns", "MatchedProducts", "Oscillations"]
 
 DECIMALS = 9  # of columns of order one
 CELLS = 32  # along a side of the histogram
 WIDTHS = (0.7, 1.5, 3.0, 6.0)  # of the kernel, in cells
 MOST_PAIRS = 100_000  # of columns of rows, scored at once to choose among the widths
 MOST_VARIATES, MOST_MATCHED = 16, 64
+HALF_WAVES = 64  # of a column, at most
 
 
 class Copulas(LogRatio):
@@ -147,17 +148,36 @@ class MatchedProducts(MatchedColumns):
 class CommonFunctions(Copulas):
     """The leading canonical variates of functions of each side, see :class:`Described`."""
 
+    def functions(self, side: Described) -> Tensor:
+        """Return the functions whose canonical variates are paired, shape ``(M, F)``, float64."""
+        return side.all_functions
+
     def match(self, x: Described, z: Described) -> None:
-        a, b = x.all_functions, z.all_functions
+        a, b = self.functions(x), self.functions(z)
         self.x_scale, self.z_scale = Standardize().fit(a), Standardize().fit(b)
         pairs = canonical_pairs(self.x_scale(a), self.z_scale(b))
         self.pairs = pairs[:MOST_VARIATES]
 
     def columns_of_x(self, x: Described) -> Tensor:
-        return self.x_scale(x.all_functions) @ self.pairs.x_directions
+        return self.x_scale(self.functions(x)) @ self.pairs.x_directions
 
     def columns_of_z(self, z: Described) -> Tensor:
-        return self.z_scale(z.all_functions) @ self.pairs.z_directions
+        return self.z_scale(self.functions(z)) @ self.pairs.z_directions
+
+
+class Oscillations(CommonFunctions):
+    """Likewise of many cosines of the ranks, for few columns that oscillate fast."""
+
+    @classmethod
+    def suits(cls, x: Described, z: Described) -> bool:
+        fewest = min(x.coordinates.shape[1], z.coordinates.shape[1])
+        return HALF_WAVES * fewest <= x.most
+
+    def functions(self, side: Described) -> Tensor:
+        if HALF_WAVES * side.coordinates.shape[1] > side.most:
+            return super().functions(side)
+        phase = math.pi * torch.special.ndtr(side.coordinates)
+        return torch.cat([torch.cos(k * phase) for k in range(1, HALF_WAVES + 1)], dim=1)
 
 
 def _settled(columns: Tensor) -> Tensor:
