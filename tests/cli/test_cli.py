@@ -218,6 +218,7 @@ def test_printed_configs_run_again(tmp_path: Path, capsys: pytest.CaptureFixture
             ["--model=MINE"],
             "name of a LightningModule, got `MINE`, which belongs to `--model.objective`.",
         ),
+        (["--model.critic=MINE"], "`critic` to score pairs, got MINE: give it as `objective`."),
         (["--model=mine_lightning.ConcatCritic"], "which belongs to `--model.critic`."),
         (["--data=GaussianModule"], "a LightningDataModule, got `GaussianModule`. Did you mean"),
         (["--model.optimizer=Adm"], "Expected the name of an Optimizer, got `Adm`. Did you mean"),

@@ -302,6 +302,7 @@ def test_a_critic_that_returns_a_column_is_refused(all_pairs: bool) -> None:
             {"minibatches_per_step": 0},
             "Expected `minibatches_per_step` to be an integer of at least 1, got 0.",
         ),
+        ({"critic": MINE()}, "`critic` to score pairs, got MINE: give it as `objective`."),
     ],
 )
 def test_bad_arguments_are_refused(kwargs, message: str) -> None:

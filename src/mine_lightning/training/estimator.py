@@ -71,6 +71,11 @@ class MutualInformationEstimator(StackedTraining):
         **kwargs: Unpack[TrainingArguments],
     ) -> None:
         check_keywords(MutualInformationEstimator.__init__, kwargs)
+        if isinstance(critic, Objective):
+            name = type(critic).__name__
+            raise ValueError(
+                f"Expected `critic` to score pairs, got {name}: give it as `objective`."
+            )
         super().__init__(**kwargs)
         self.critic = ConcatCritic() if critic is None else critic
         self.objective = MINE() if objective is None else objective
