@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any] | None] = {
     "every_n_steps=1": {"every_n_steps": 1},
     "every_n_steps=16": {"every_n_steps": 16},
     "steps_per_batch=4": {"learner": {"steps_per_batch": 4}},
+    "rows=128": {"learner": {"rows": 128}},
     "rows=64": {"learner": {"rows": 64}},
     "rows=1024": {"learner": {"rows": 1024}},
     "window=1024": {"learner": {"window": 1024}},

@@ -73,7 +73,7 @@ def test_the_picture_has_a_path_for_each_layer(tmp_path):
 def test_the_history_is_in_the_state(tmp_path):
     fit(attached := plane(), tmp_path, logger=False)
     other = plane()
-    other.load_state_dict(attached.state_dict())
+    other.load_state_dict(attached.learned())
     assert other.history == attached.history
 
 

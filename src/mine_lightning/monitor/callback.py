@@ -149,9 +149,20 @@ class MutualInformationMonitor(Callback):
         """
         return self.learners[self.curves[0] if curve is None else curve].compute()
 
-    def state_dict(self) -> dict[str, Any]:
+    def learned(self) -> dict[str, Any]:
+        """Return everything learned, as primitives and tensors; ``load_state_dict`` takes it."""
         learners = {curve: learner.state_dict() for curve, learner in self.learners.items()}
         return {"batches": self._batches, "wait": self._wait, "learners": learners}
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep what was learned, where Lightning looks for it.
+
+        A ``state_dict`` would do it, but two monitors of one name would then end in Lightning's
+        words on stateful callbacks before :meth:`setup` can say that it is the name.
+        """
+        checkpoint["callbacks"][self.state_key] = self.learned()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._batches, self._wait = state_dict["batches"], state_dict["wait"]

@@ -11,6 +11,7 @@ which is a lower bound whatever the distribution is, and cannot run away.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,12 +22,27 @@ from mine_lightning.critics.gaussian import all_pairs, canonical_pairs, gaussian
 from mine_lightning.monitor.changes import jump, parts, trend
 from mine_lightning.objectives.pooling import widest
 
-__all__ = ["ClosedForm", "HeldOut", "NormalScores", "Reading", "evenly", "follow", "hold_out"]
+__all__ = [
+    "ClosedForm",
+    "HeldOut",
+    "NormalScores",
+    "Reading",
+    "ScoredForm",
+    "evenly",
+    "follow",
+    "hold_out",
+]
 
 KNOTS = 1024  # rows that normal scores rest on: they place a rank to a thirtieth
-CELLS, END = 512, 8.0  # arsinh(1490): beyond so many spreads lies one last cell
+CELLS, END = 512, 8.0  # ln(1 + 2980): beyond so many spreads lies one last cell
 LOWEST = 0.5 / KNOTS  # rank, as a share
-SAMPLED = 128  # rows of either half whose bound is computed: a third of the time of a refit
+HIDDEN = 0.04  # of a variate's variance: with `gain.MISSED` the least that covers, see there
+SAMPLED = 64  # rows of either half whose bound is computed: a third of the time of a refit
+
+
+def wide(rows: Tensor) -> Tensor:
+    """Return rows in float64, where there is that type."""
+    return rows.to(widest(rows.device))
 
 
 def evenly(count: int, most: int, device: torch.device) -> Tensor:
@@ -38,8 +54,9 @@ def evenly(count: int, most: int, device: torch.device) -> Tensor:
 class NormalScores:
     r"""Columns as normal scores of their ranks among given rows: heavy tails are gone.
 
-    The scores stand in a table of 512 cells, even in :math:`\operatorname{arsinh}((v - m) / s)`
-    with the median m and the spread s of a column; a cell has the score of its middle rank.
+    The scores stand in a table of 512 cells, even in
+    :math:`\operatorname{sgn}(u) \ln(1 + |u|)` of :math:`u = (v - m) / s` with the median m and the
+    spread s of a column; a cell has the score of its middle rank.
     :class:`~mine_lightning.RankToNormal` is exact and ten times as slow.
 
     Args:
@@ -47,22 +64,23 @@ class NormalScores:
     """
 
     def __init__(self, rows: Tensor) -> None:
-        ranked = rows[evenly(len(rows), KNOTS, rows.device)].sort(0).values  # (K, D)
-        low, self.center, high = (ranked[int(share * len(ranked))] for share in (0.16, 0.5, 0.84))
-        spread = torch.where(high > low, high - low, ranked.std(0, correction=0))
+        ranked = rows[evenly(len(rows), KNOTS, rows.device)].T.contiguous().sort(1).values  # (D, K)
+        count = ranked.shape[1]
+        low, self.center, high = (ranked[:, int(share * count)] for share in (0.16, 0.5, 0.84))
+        spread = torch.where(high > low, high - low, ranked.std(1, correction=0))
         self.spread = spread.clamp(min=torch.finfo(spread.dtype).tiny)
         edges = torch.linspace(-END, END, CELLS + 1, device=rows.device)[1:-1]
-        below = torch.searchsorted(
-            self._even(ranked).T.contiguous(), edges.repeat(rows.shape[1], 1)
-        )
-        middle = (pad(below, (1, 0)) + pad(below, (0, 1), value=len(ranked))) / (2 * len(ranked))
+        even = self._even(ranked.T).T.contiguous()
+        below = torch.searchsorted(even, edges.repeat(rows.shape[1], 1))
+        middle = (pad(below, (1, 0)) + pad(below, (0, 1), value=count)) / (2 * count)
         self.scores = torch.special.ndtri(
             middle.clamp(LOWEST, 1 - LOWEST)
         ).flatten()  # (D * CELLS,)
         self.first = CELLS * torch.arange(rows.shape[1], device=rows.device)
 
     def _even(self, rows: Tensor) -> Tensor:
-        return torch.asinh((rows - self.center) / self.spread)
+        away = (rows - self.center) / self.spread
+        return away.abs().log1p_().copysign_(away)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return the scores, shape ``(M, D)``."""
@@ -76,29 +94,38 @@ class ClosedForm:
     Args:
         x: Rows to fit on, shape ``(N, D_x)``.
         z: Rows to fit on, shape ``(N, D_z)``.
-        normal: Whether normal scores of the values are taken to be normal, or the values.
     """
 
-    def __init__(self, x: Tensor, z: Tensor, normal: bool = False) -> None:
-        self.views = (NormalScores(x), NormalScores(z)) if normal else None
-        x, z = self._seen(x, z)
+    def __init__(self, x: Tensor, z: Tensor) -> None:
+        x, z = wide(x), wide(z)
         self.x_mean, self.z_mean = x.mean(0), z.mean(0)
         self.pairs = canonical_pairs(x - self.x_mean, z - self.z_mean, weak=True)
 
-    def _seen(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        if self.views is not None:
-            x, z = self.views[0](x), self.views[1](z)
-        return x.to(widest(x.device)), z.to(widest(z.device))
-
     def variates(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the canonical variates of rows of either side."""
-        x, z = self._seen(x, z)
-        pairs = self.pairs
-        return (x - self.x_mean) @ pairs.x_directions, (z - self.z_mean) @ pairs.z_directions
+        x, z, pairs = wide(x) - self.x_mean, wide(z) - self.z_mean, self.pairs
+        return x @ pairs.x_directions, z @ pairs.z_directions
 
     def __call__(self, x: Tensor, z: Tensor) -> Tensor:
         """Return the log ratios of every x with every z, shape ``(N, M)``, in nats."""
         return all_pairs(*self.variates(x, z), self.pairs.correlations).float()
+
+
+class ScoredForm(ClosedForm):
+    """A closed form of normal scores.
+
+    Args:
+        x: Rows to fit on, shape ``(N, D_x)``.
+        z: Rows to fit on, shape ``(N, D_z)``.
+    """
+
+    def __init__(self, x: Tensor, z: Tensor) -> None:
+        self.x_scores, self.z_scores = NormalScores(x), NormalScores(z)
+        super().__init__(self.x_scores(x), self.z_scores(z))
+
+    def variates(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the canonical variates of rows of either side."""
+        return super().variates(self.x_scores(x), self.z_scores(z))
 
 
 class Reading(NamedTuple):
@@ -107,6 +134,14 @@ class Reading(NamedTuple):
     value: float = math.nan
     standard_error: float = math.nan
     ceiling: float = math.nan
+
+
+class Bound(NamedTuple):
+    """InfoNCE of all rows, its slope in their log ratios, and the variance of its sampling."""
+
+    value: float
+    slope: float
+    variance: float
 
 
 class HeldOut(NamedTuple):
@@ -118,6 +153,7 @@ class HeldOut(NamedTuple):
         sampled: Which rows' bounds were computed, shape ``(M,)``.
         shares: Logarithm of the share of a row's own pair among all candidates, shape ``(M,)``.
         resolution: Standard error of the closed form where nothing is shared.
+        hidden: What a warp may hide from the linear functions of a closed form.
     """
 
     ratios: Tensor
@@ -125,31 +161,35 @@ class HeldOut(NamedTuple):
     sampled: Tensor
     shares: Tensor
     resolution: float
+    hidden: float
 
-    def reading(self) -> Reading:
-        r"""Read InfoNCE, of all rows by regression of the computed bounds on their log ratios.
-
-        Half of the optimism is added, which is what a likelihood's fit on so many rows costs on
-        others; and the trend of the rows, which are in order of time. The standard error covers the
-        sampling, half of these two, and half of :math:`-\overline{\ln(1 - p)}` with p a row's own
-        share: about so much does the bound miss for want of candidates. A bound below zero reads as
-        zero, that of a ratio of 1.
-        """
-        rows = len(self.ratios)
-        sampled, bounds = self.ratios[self.sampled], self.shares + math.log(rows)
+    def bound(self) -> Bound:
+        """Return InfoNCE by regression of the computed bounds on their rows' log ratios."""
+        sampled, bounds = self.ratios[self.sampled], self.shares + math.log(len(self.ratios))
         apart = sampled - sampled.mean()
         slope = float((apart @ bounds / apart.square().sum().clamp(min=1e-12)).clamp(0, 1))
         rest = bounds - slope * sampled
-        sampling = float(rest.var() / len(rest) + slope**2 * self.ratios.var() / rows)
+        variance = rest.var() / len(rest) + slope**2 * self.ratios.var() / len(self.ratios)
+        return Bound(float(rest.mean() + slope * self.ratios.mean()), slope, float(variance))
+
+    def reading(self) -> Reading:
+        r"""Read the bound of the rows, brought up to all of them and up to now.
+
+        Half of the optimism is added, which is what a likelihood's fit on so many rows costs on
+        others; and the trend of the rows, which are in order of time. The standard error covers the
+        sampling, half of these two, half of :math:`-\overline{\ln(1 - p)}` with p a row's own
+        share, as about so much does the bound miss for want of candidates, and what a warp may
+        hide. A bound below zero reads as zero, that of a ratio of 1.
+        """
+        bound, slope, variance = self.bound()
+        ceiling = math.log(len(self.ratios))
         added = slope * self.optimism / 2, slope * trend(parts(self.ratios))
-        value = float(rest.mean() + slope * self.ratios.mean()) + sum(added)
-        if not value > 0:
-            return Reading(0.0, self.resolution, math.log(rows))
+        if not bound + sum(added) > 0:
+            return Reading(0.0, self.resolution, ceiling)
         missed = float(-torch.log1p(-self.shares.exp().clamp(max=0.999)).mean())
         halves = (part / 2 for part in (*added, missed))
-        return Reading(
-            value, math.hypot(math.sqrt(sampling), self.resolution, *halves), math.log(rows)
-        )
+        error = math.hypot(math.sqrt(variance), self.resolution, self.hidden, *halves)
+        return Reading(bound + sum(added), error, ceiling)
 
 
 def hold_out(x: Tensor, z: Tensor, start: int = 0) -> HeldOut:
@@ -160,18 +200,33 @@ def hold_out(x: Tensor, z: Tensor, start: int = 0) -> HeldOut:
         z: Rows, shape ``(N, D_z)``.
         start: First row that is read; even.
     """
+    x, z = wide(x), wide(z)
     halves = [_half(x, z, start, half) for half in (0, 1)]
     most = 2 * math.log(len(x) - start)  # one outlier of a heavy tail moves no mean
-    ratios = torch.stack([ratios for ratios, *_ in halves]).clamp(-most, most)  # (2, N)
+    ratios = torch.stack([half.ratios for half in halves]).clamp(-most, most)  # (2, N)
     parity = torch.arange(ratios.shape[1], device=x.device) % 2
     held, fitted = (ratios.gather(0, which.unsqueeze(0))[0] for which in (parity, 1 - parity))
-    sampled, shares = (torch.cat(both) for both in zip(*(p[1:] for p in halves), strict=True))
-    resolution = math.sqrt(x.shape[1] * z.shape[1] / 2) / len(held)
-    return HeldOut(held, float(fitted.mean() - held.mean()), sampled, shares, resolution)
+    return HeldOut(
+        held,
+        float(fitted.mean() - held.mean()),
+        torch.cat([half.sampled for half in halves]),
+        torch.cat([half.shares for half in halves]),
+        math.sqrt(x.shape[1] * z.shape[1] / 2) / len(held),
+        sum(half.hidden for half in halves) / 2,
+    )
 
 
-def _half(x: Tensor, z: Tensor, start: int, half: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return all log ratios, and of some rows of one half which they are and their own share."""
+class Half(NamedTuple):
+    """All log ratios by a closed form of one half, and of some rows of the other their share."""
+
+    ratios: Tensor
+    sampled: Tensor
+    shares: Tensor
+    hidden: float
+
+
+def _half(x: Tensor, z: Tensor, start: int, half: int) -> Half:
+    """Fit on one half of the rows, and read those from ``start`` on."""
     form = ClosedForm(x[1 - half :: 2], z[1 - half :: 2])
     u, v = form.variates(x[start:], z[start:])
     correlations = form.pairs.correlations
@@ -179,7 +234,17 @@ def _half(x: Tensor, z: Tensor, start: int, half: int) -> tuple[Tensor, Tensor, 
     held = torch.arange(half, len(u), 2, device=x.device)
     sampled = held[evenly(len(held), SAMPLED, x.device)]
     against = all_pairs(u[sampled], v, correlations).sub_(own[sampled].unsqueeze(1))
-    return own.float(), sampled, -against.float().logsumexp(1)
+    return Half(own.float(), sampled, -against.float().logsumexp(1), hidden(correlations))
+
+
+def hidden(correlations: Tensor) -> float:
+    r"""Return what is missed if a warp hides a share s of the variance of each variate.
+
+    .. math::
+        \sum_r \frac 12 \ln \Bigl(1 + s \frac{\rho_r^2}{1 - \rho_r^2}\Bigr)
+    """
+    odds = correlations**2 / (1 - correlations**2)
+    return float((HIDDEN * odds).log1p().sum() / 2)
 
 
 class Followed(NamedTuple):
@@ -187,6 +252,7 @@ class Followed(NamedTuple):
 
     Attributes:
         reading: Their reading.
+        bound: What the rows say of it, without additions.
         normal: Whether the closed form is that of normal scores, not of values.
         ratios: Log ratio of each row that was read.
         jumped: Whether the mean log ratio jumped, so that earlier rows were not read.
@@ -194,13 +260,14 @@ class Followed(NamedTuple):
     """
 
     reading: Reading
+    bound: Bound
     normal: bool
     ratios: Tensor
     jumped: bool = False
     forget: int = 0
 
 
-def follow(x: Tensor, z: Tensor) -> Followed:
+def follow(x: Tensor, z: Tensor, choices: Sequence[bool] = (False, True)) -> Followed:
     """Read the latest rows, as far back as the mean log ratio shows no jump.
 
     After a jump the closed form is that of all rows or, where it says more, of the rows since.
@@ -208,20 +275,24 @@ def follow(x: Tensor, z: Tensor) -> Followed:
     Args:
         x: Rows, oldest first, shape ``(N, D_x)``.
         z: Rows, oldest first, shape ``(N, D_z)``.
+        choices: Whether normal scores are taken to be normal, or values: the present choice first,
+            and where there is one what it is compared with.
     """
-    latest = _better(x, z)
+    latest = _better(x, z, choices)
     start = jump(latest.ratios)
     if start > 0:
         late = _read(x, z, latest.normal, start)._replace(jumped=True)
-        alone = _better(x[start:], z[start:])._replace(jumped=True, forget=start)
-        latest = alone if alone.reading.value > late.reading.value else late
+        alone = _better(x[start:], z[start:], choices)._replace(jumped=True, forget=start)
+        latest = alone if alone.bound.value > late.bound.value else late
     return latest
 
 
-def _better(x: Tensor, z: Tensor) -> Followed:
-    """Read values and normal scores, and return what says more."""
-    both = [_read(x, z, normal) for normal in (False, True)]
-    return max(both, key=lambda followed: followed.reading.value)
+def _better(x: Tensor, z: Tensor, choices: Sequence[bool]) -> Followed:
+    """Return the first reading, or another that says more by a standard error of its sampling."""
+    first, *others = (_read(x, z, normal) for normal in choices)
+    best = max(others, key=lambda other: other.bound.value, default=first)
+    margin = math.sqrt(first.bound.variance)
+    return best if best.bound.value > first.bound.value + margin else first
 
 
 def _read(x: Tensor, z: Tensor, normal: bool, start: int = 0) -> Followed:
@@ -229,4 +300,4 @@ def _read(x: Tensor, z: Tensor, normal: bool, start: int = 0) -> Followed:
     if normal:
         x, z = NormalScores(x)(x), NormalScores(z)(z)
     held = hold_out(x, z, start)
-    return Followed(held.reading(), normal, held.ratios)
+    return Followed(held.reading(), held.bound(), normal, held.ratios)

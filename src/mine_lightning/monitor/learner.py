@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from mine_lightning.critics.encoders import Encoder
 from mine_lightning.critics.networks import Critic
-from mine_lightning.monitor.closed_form import ClosedForm, Reading, evenly, follow
+from mine_lightning.monitor.closed_form import ClosedForm, Reading, ScoredForm, evenly, follow
 from mine_lightning.monitor.gain import Gain
 from mine_lightning.monitor.isolation import isolated
 from mine_lightning.monitor.network import Network, default_critic
@@ -97,7 +97,7 @@ class MutualInformationLearner:
         critic: nn.Module | None = None,
         optimizer: Callable[..., Optimizer] | None = None,
         steps_per_batch: int = 1,
-        rows: int = 256,
+        rows: int = 128,
         window: int = 4096,
         seed: int = 0,
     ) -> None:
@@ -118,7 +118,7 @@ class MutualInformationLearner:
         self._network: Network | None = None
         self._form: ClosedForm | None = None
         self._pairs, self._reading = Window(self.window), Reading()
-        self._normal = False
+        self._normal, self._fits = False, 0
         self._updates = self._since = self._read = 0  # rows since a reading, and that it read
         self._saved: dict[str, Any] = {}
         self._warned = False
@@ -180,6 +180,7 @@ class MutualInformationLearner:
             "integers": [side.integers for side in self._sides],
             "reading": list(self._reading),
             "normal": self._normal,
+            "fits": self._fits,
             "pairs": self._pairs.state_dict(),
             "network": network,
         }
@@ -192,7 +193,8 @@ class MutualInformationLearner:
         self._updates, self._since, self._read = (state[k] for k in ("updates", "since", "read"))
         x, z = map(Side, map(tuple, state["shapes"]), state["integers"])
         self._sides = x, z
-        self._reading, self._normal = Reading(*state["reading"]), state["normal"]
+        self._reading = Reading(*state["reading"])
+        self._normal, self._fits = state["normal"], state["fits"]
         self._pairs.load_state_dict(state["pairs"])
         self._saved = state["network"]
 
@@ -254,17 +256,21 @@ class MutualInformationLearner:
         """Score, train the critic, and fit the closed form once a quarter of its rows is new."""
         if self._network is None:
             self._network = self._build(fresh)
-        candidates = self._pairs.with_older(fresh, self.rows, stream)
-        gain = self._network.gain(fresh.x, candidates.z, self._closed(fresh.u, candidates.v))
         self._network.observe(fresh.x, fresh.z)
-        for _ in range(self.steps_per_batch):
-            pairs = self._pairs.with_older(fresh, self.rows, stream)
-            if not self._network.train(pairs.x, pairs.z, self._closed(pairs.u, pairs.v)):
-                self._warn("Left out a training step of the monitor's critic that is not finite.")
-        self._pairs.push(fresh, gain)
+        gains = [self._step(self._network, fresh, stream) for _ in range(self.steps_per_batch)]
+        self._pairs.push(fresh, gains[0])
         self._since += len(fresh.u)
         if len(self._pairs) >= FEWEST and REFIT * self._since >= self._read:
             self._fit()
+
+    def _step(self, network: Network, fresh: Pairs, stream: torch.Generator) -> Tensor:
+        """Return the gain of fresh pairs, then train on them and on older ones."""
+        pairs = self._pairs.with_older(fresh, self.rows, stream)
+        closed = self._closed(pairs.u, pairs.v)
+        gain, learned = network.learn(pairs.x, pairs.z, closed, len(fresh.u))
+        if not learned:
+            self._warn("Left out a training step of the monitor's critic that is not finite.")
+        return gain
 
     def _closed(self, u: Tensor, v: Tensor) -> Tensor:
         """Return the closed form's scores of all pairs."""
@@ -273,13 +279,19 @@ class MutualInformationLearner:
     def _fit(self) -> None:
         """Read the closed form anew, and forget the rows that it no longer needs."""
         self._pairs.trim()
-        followed = follow(*self._pairs.stacked())
+        followed = follow(*self._pairs.stacked(), self._choices())
         self._pairs.forget(followed.forget)
-        if followed.jumped:
+        if followed.jumped or followed.normal != self._normal:
             self._pairs.forget_gains()
         self._reading, self._normal = followed.reading, followed.normal
         self._since, self._read = 0, len(followed.ratios)
         self._form = self._closed_form()
+
+    def _choices(self) -> list[bool]:
+        """Return whether to read values, normal scores or, every second time of many rows, both."""
+        self._fits += 1
+        both = len(self._pairs) < WARM or self._fits % 2 == 0
+        return [self._normal, not self._normal] if both else [self._normal]
 
     def _closed_form(self) -> ClosedForm | None:
         """Fit on the pairs that there were at the last reading; None where they share nothing."""
@@ -287,7 +299,7 @@ class MutualInformationLearner:
             return None
         known = len(self._pairs) - self._since
         u, v = self._pairs.stacked()
-        return ClosedForm(u[:known], v[:known], self._normal)
+        return (ScoredForm if self._normal else ClosedForm)(u[:known], v[:known])
 
     def _build(self, pairs: Pairs) -> Network:
         """Build from the shapes of the first pairs; continue from a checkpoint if there is one."""

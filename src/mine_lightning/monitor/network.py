@@ -131,30 +131,31 @@ class Network:
             return self.critic.x_encoder(x) @ self.critic.z_encoder(z).T
         return score_pairs(self.critic, x.unsqueeze(1), z.unsqueeze(0))
 
-    @torch.no_grad()
-    def gain(self, x: Tensor, z: Tensor, closed: Tensor) -> Tensor:
-        """Return the gain and the headroom of a batch, shape ``(2,)``.
-
-        The gain is what the critic adds to the mean InfoNCE of the closed form's scores, or to 0
-        where that is below; the headroom is what could be added at most.
+    def learn(self, x: Tensor, z: Tensor, closed: Tensor, fresh: int) -> tuple[Tensor, bool]:
+        """Score pairs, then take one optimizer step on them, unless it is not finite.
 
         Args:
             x: Rows, shape ``(N, ...)``.
-            z: Candidates, of which the first N belong to the rows, shape ``(M, ...)``.
-            closed: Scores of the closed form, shape ``(N, M)``.
+            z: Rows, shape ``(N, ...)``.
+            closed: Scores of the closed form, shape ``(N, N)``.
+            fresh: How many of the first pairs have not been trained on.
+
+        Returns:
+            Gain and headroom of the fresh pairs, shape ``(2,)``, and whether there was a step. The
+            gain is what the critic adds to the mean InfoNCE of the closed form's scores, or to 0
+            where that is below; the headroom is what could be added at most.
         """
-        without = told_apart(closed).mean().clamp(min=0)
-        value = told_apart(closed + self.scores(x, z)).mean()
-        return torch.stack((value - without, math.log(closed.shape[1]) - without))
+        bounds = told_apart(closed + self.scores(x, z))
+        without = told_apart(closed)[:fresh].mean().clamp(min=0)
+        gain = bounds.detach()[:fresh].mean() - without
+        return torch.stack((gain, math.log(len(z)) - without)), self._step(-bounds.mean())
 
     def observe(self, x: Tensor, z: Tensor) -> None:
         """Let the scales of the inputs see a batch."""
         self.x_scale.update(x)
         self.z_scale.update(z)
 
-    def train(self, x: Tensor, z: Tensor, closed: Tensor) -> bool:
-        """Take one optimizer step on pairs; return False, without one, if it is not finite."""
-        loss = -told_apart(closed + self.scores(x, z)).mean()
+    def _step(self, loss: Tensor) -> bool:
         self.optimizer.zero_grad()
         if loss.requires_grad:
             loss.backward()

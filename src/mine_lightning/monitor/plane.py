@@ -74,8 +74,8 @@ class InformationPlane(MutualInformationMonitor):
         self.layers = list(layers)
         self.history: dict[str, list[list[float]]] = {layer: [] for layer in self.layers}
 
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "history": self.history}
+    def learned(self) -> dict[str, Any]:
+        return {**super().learned(), "history": self.history}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
