@@ -36,7 +36,7 @@ __all__ = [
 KNOTS = 1024  # rows that normal scores rest on: they place a rank to a thirtieth
 CELLS, END = 512, 8.0  # ln(1 + 2980): beyond so many spreads lies one last cell
 LOWEST = 0.5 / KNOTS  # rank, as a share
-HIDDEN = 0.04  # of a variate's variance: with `gain.MISSED` the least that covers, see there
+HIDDEN = 0.04  # of a variate's variance, chosen together with `gain.MISSED`, see there
 SAMPLED = 64  # rows of either half whose bound is computed: a third of the time of a refit
 
 
