@@ -153,7 +153,7 @@ class HeldOut(NamedTuple):
         sampled: Which rows' bounds were computed, shape ``(M,)``.
         shares: Logarithm of the share of a row's own pair among all candidates, shape ``(M,)``.
         resolution: Standard error of the closed form where nothing is shared.
-        hidden: What a warp may hide from the linear functions of a closed form.
+        hidden: What a warp may hide from the linear functions of a closed form, as a share.
     """
 
     ratios: Tensor
@@ -187,9 +187,10 @@ class HeldOut(NamedTuple):
         if not bound + sum(added) > 0:
             return Reading(0.0, self.resolution, ceiling)
         missed = float(-torch.log1p(-self.shares.exp().clamp(max=0.999)).mean())
-        halves = (part / 2 for part in (*added, missed))
-        error = math.hypot(math.sqrt(variance), self.resolution, self.hidden, *halves)
-        return Reading(bound + sum(added), error, ceiling)
+        value, halves = bound + sum(added), (part / 2 for part in (*added, missed))
+        warped = self.hidden * value
+        error = math.hypot(math.sqrt(variance), self.resolution, warped, *halves)
+        return Reading(value, error, ceiling)
 
 
 def hold_out(x: Tensor, z: Tensor, start: int = 0) -> HeldOut:
@@ -238,13 +239,14 @@ def _half(x: Tensor, z: Tensor, start: int, half: int) -> Half:
 
 
 def hidden(correlations: Tensor) -> float:
-    r"""Return what is missed if a warp hides a share s of the variance of each variate.
+    r"""Return what is missed, relative to the rest, if a warp hides a share s of each variate.
 
     .. math::
-        \sum_r \frac 12 \ln \Bigl(1 + s \frac{\rho_r^2}{1 - \rho_r^2}\Bigr)
+        \frac{\sum_r \ln(1 + s q_r)}{\sum_r \ln(1 + q_r)}, \qquad
+        q_r = \frac{\rho_r^2}{1 - \rho_r^2}
     """
     odds = correlations**2 / (1 - correlations**2)
-    return float((HIDDEN * odds).log1p().sum() / 2)
+    return float((HIDDEN * odds).log1p().sum() / odds.log1p().sum().clamp(min=1e-12))
 
 
 class Followed(NamedTuple):

@@ -13,9 +13,9 @@ __all__ = ["Gain"]
 
 FEWEST = 4  # batches of which a mean is taken
 COUNTED = 2.0  # standard errors above 0
-# With `closed_form.HIDDEN` what puts nine of ten readings of 2,000 host steps within two standard
-# errors, over networks, rotated cubes, hidden signs, a spiral, products, a mixture, labels and
-# normal pairs of .1 to 5 nats.
+# With `closed_form.HIDDEN` what puts about nine of ten readings of 2,000 host steps within two
+# standard errors, over networks, rotated cubes, hidden signs, a spiral, products, a mixture, labels
+# and normal pairs of .1 to 5 nats.
 MISSED = 0.3  # of the gain
 
 
