@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.accelerators import Accelerator
+from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.strategies import SingleDeviceStrategy, StrategyRegistry
 from torch import Tensor
 from torch.utils import _pytree as pytree
@@ -27,6 +28,7 @@ except ImportError:  # pragma: no cover
 needs_a_device = pytest.mark.skipif(register is None, reason="needs devices in Python: torch 2.9")
 
 NAME = "faraway"
+AUTOCAST = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)
 aten = torch.ops.aten
 COPIES = {aten.copy_, aten._to_copy, aten._copy_from, aten._copy_from_and_resize}
 INDEXES = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
@@ -161,10 +163,38 @@ def copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Ten
     return target
 
 
-def set_up() -> torch.library.Library:
+def in_half(operation: Any) -> Any:
+    """Return an operation that autocast runs in half precision, as it does on a GPU."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        dtype = torch.get_autocast_dtype(NAME)
+        args, kwargs = pytree.tree_map_only(
+            Tensor, lambda t: t.to(dtype) if t.is_floating_point() else t, (args, kwargs)
+        )
+        with torch._C._ExcludeDispatchKeyGuard(AUTOCAST):
+            return operation(*args, **kwargs)
+
+    return call
+
+
+def set_up() -> list[torch.library.Library]:
     """Tell torch of the device, once in a process."""
     register(NAME)
-    getattr(torch, NAME).get_amp_supported_dtype = lambda: [torch.bfloat16]
+    return [kernels(), *autocast()]
+
+
+def autocast() -> list[torch.library.Library]:
+    """Let autocast know what to run in half precision, and nothing else."""
+    getattr(torch, NAME).get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]
+    rest = torch.library.Library("_", "IMPL", "AutocastPrivateUse1")
+    rest.fallback(torch.library.fallthrough_kernel)
+    products = torch.library.Library("aten", "IMPL", "AutocastPrivateUse1")
+    for name in ("linear", "mm", "addmm", "bmm", "baddbmm", "matmul"):
+        products.impl(name, in_half(getattr(aten, name)))
+    return [rest, products]
+
+
+def kernels() -> torch.library.Library:
     library = torch.library.Library("aten", "IMPL")
     library.impl("empty.memory_format", empty, "PrivateUse1")
     library.impl("empty_strided", empty_strided, "PrivateUse1")
@@ -174,7 +204,7 @@ def set_up() -> torch.library.Library:
     return library
 
 
-LIBRARY = None if register is None else set_up()
+LIBRARIES = None if register is None else set_up()
 
 
 class FarawayAccelerator(Accelerator):
@@ -210,13 +240,17 @@ class FarawayAccelerator(Accelerator):
         return NAME
 
 
-def on_the_device() -> dict[str, Any]:
+def on_the_device(precision: str = "32-true") -> dict[str, Any]:
     """Return the arguments of a Trainer that trains on the device."""
+    named = {"precision": precision}
+    if "mixed" in precision:  # by name, Lightning takes it for CUDA
+        named = {"plugins": [MixedPrecision(precision, NAME)]}
     return {
         "accelerator": FarawayAccelerator(),
         "strategy": NAME,
         "devices": 1,
         "inference_mode": False,  # a tensor made in it cannot be wrapped outside
+        **named,
     }
 
 

@@ -207,3 +207,4 @@ ENTRIES: dict[str, Callable[[Place], Call]] = {
         conditional, transfer, matrix, metric, module, learner, monitor,
     )
 }  # fmt: skip
+WITHOUT_A_TRAINER = {"metric", "module", "learner"}

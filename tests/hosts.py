@@ -45,7 +45,7 @@ class Adversarial(pl.LightningModule):
         self.generator, self.discriminator = generator(), nn.Linear(X, 1)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.generator(z)
+        return self.generator(z.to(self.dtype))
 
     def configure_optimizers(self) -> Any:
         parts = self.generator, self.discriminator

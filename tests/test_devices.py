@@ -1,9 +1,11 @@
 """Every public entry on a device that is not the CPU, and what the host waits for there."""
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from devices import NAME, needs_a_device, on_the_device, reads
-from entries import ENTRIES, Place
+from entries import ENTRIES, WITHOUT_A_TRAINER, Place
 from mine_lightning import (
     ConcatCritic,
     GaussianDataModule,
@@ -49,6 +51,26 @@ def test_an_entry_gives_on_a_device_what_it_gives_on_the_cpu(entry, setting, tmp
             seed_everything(1, verbose=False)
             results.append(numbers(call()))
     assert results[0] == pytest.approx(results[1], abs=1e-3 if entry == "monitor" else 1e-4)
+
+
+HALF = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16, "bf16-true": torch.bfloat16}
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # a step left out: inf
+@pytest.mark.parametrize("precision", HALF)
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_an_entry_runs_on_a_device_in_half_precision(entry, precision, tmp_path) -> None:
+    results = []
+    for name, options in (("half", partial(on_the_device, precision)), ("single", on_the_device)):
+        (folder := tmp_path / name).mkdir()
+        seed_everything(0, verbose=False)
+        call = ENTRIES[entry](Place(folder, options, NAME))
+        alone = name == "half" and entry in WITHOUT_A_TRAINER
+        with torch.autocast(NAME, HALF[precision], enabled=alone):
+            results.append(numbers(call()))
+    room = math.inf if entry == "monitor" else 0.1  # its host trains in half precision itself
+    assert all(map(math.isfinite, results[0]))
+    assert results[0] == pytest.approx(results[1], abs=room)
 
 
 def let(fit: bool, monkeypatch) -> None:

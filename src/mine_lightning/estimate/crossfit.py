@@ -227,7 +227,7 @@ class CrossFitEstimator(LightningModule):
         error = gain.std(1) / math.sqrt(gain.shape[1])
         step = (STEP_SHARE * error).clamp(min=LEAST_STEP)
         better = (loss < self.best_loss - step) & ~self.done
-        self.best_loss[better] = loss[better]
+        self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         self.best_epoch[better] = epoch
         gained = gain.mean(1) > LEAST_GAIN
         self.best.copy_members(self.averaged, better & gained)
@@ -246,9 +246,12 @@ class CrossFitEstimator(LightningModule):
     def score_all(
         self, loader: Any, states: Sequence[CriticEnsemble]
     ) -> list[tuple[Tensor, Tensor]]:
-        """Score all batches of a loader with each of several states; shapes as :meth:`score`."""
+        """Score all batches with each of several states, in the trainer's precision."""
+        precision = self.trainer.precision_plugin
         batches = (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
-        scores = [[self.score(batch, state) for state in states] for batch in batches]
+        with precision.forward_context():
+            shown = map(precision.convert_input, batches)
+            scores = [[self.score(batch, state) for state in states] for batch in shown]
         return [_joined(of_state) for of_state in zip(*scores, strict=True)]
 
 

@@ -36,10 +36,16 @@ def own_settings() -> Iterator[None]:
         stack.enter_context(default_dtype(torch.float32))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
-        for device in ("cpu", "cuda"):
+        for device in kinds_of_device():
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield
+
+
+def kinds_of_device() -> set[str]:
+    """Return what tensors may lie on here: the CPU, and the accelerator where there is one."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return {"cpu"} if found is None else {"cpu", found.type}
 
 
 def forget_threads() -> None:
