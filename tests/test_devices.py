@@ -57,6 +57,7 @@ HALF = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16, "bf16-true": to
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # a step left out: inf
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", HALF)
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_an_entry_runs_on_a_device_in_half_precision(entry, precision, tmp_path) -> None:
