@@ -28,6 +28,9 @@ __all__ = ["CrossFitDataModule", "FoldView", "Levels", "padded"]
 PAIRS_AT_ONCE, ROWS_AT_ONCE = 4096, 4096  # scored, and gathered for training, of each fold
 MOST_FITTED = 20_000  # training rows that closed forms are fitted on
 ROWS_FOR_DIRECTIONS = 3_000
+# Changed alone by `benchmarks/constants.py`, these change the mean error of .140 nats by: products
+# 0, +.0030 ± .0025, 32, -.0007 ± .0008; bound 2, -.0003 ± .0014, 8, +.0017 ± .0008; fraction .06,
+# +.009 ± .012, .25, +.008 ± .006; gain 0, +.0005 ± .0011.
 MOST_PRODUCTS = 8  # of paired columns, shown to the network
 EPOCH_BATCHES = 32  # at most: where rows are many, an epoch is a part of them
 MOST_VALIDATED = 2_000  # rows scored after an epoch

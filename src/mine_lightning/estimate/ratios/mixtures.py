@@ -24,7 +24,8 @@ from mine_lightning.estimate.ratios.base import LogRatio
 
 __all__ = ["NormalMixture"]
 
-STEPS = 15  # of expectation maximisation, by judgement: its likelihood had levelled off
+# `benchmarks/constants.py`: with 7 errors change by .0008 ± .0011 nats, with 30 by .0001 ± .0005.
+STEPS = 15  # of expectation maximisation
 FLOOR = 1e-4  # of variances, beside a variance of 1: atoms and collinear columns stay finite
 MOST_COLUMNS, ROWS_PER_COLUMN = 160, 20  # of both sides together
 LEAST_ROWS = 2  # of a component, for each column of a side
