@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ from mine_lightning.cli import main
 from mine_lightning.support.interrupts import interruptible
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Hear Ctrl-C, which a suite started in the background of a script ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class CtrlC(Callback):
@@ -62,7 +71,9 @@ def test_the_command_line_ends_with_130_and_one_line(
     x, z = rows()
     lines = [f"{a},{b}" for a, b in zip(x.flatten().tolist(), z.flatten().tolist(), strict=True)]
     Path("rows.csv").write_text("\n".join(["x,z", *lines]))
-    monkeypatch.setattr("torch.optim.Optimizer.zero_grad", interrupt)
+    monkeypatch.setattr(
+        "mine_lightning.estimate.crossfit.CrossFitEstimator.training_step", interrupt
+    )
     monkeypatch.setattr("mine_lightning.training.steps.BareStep.__call__", interrupt)
     with pytest.raises(SystemExit) as end:
         main(COMMANDS[command])
