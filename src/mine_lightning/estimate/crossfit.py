@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
@@ -21,7 +22,7 @@ from mine_lightning.data.loading.placement import beside
 from mine_lightning.estimate.folds import FoldView, padded, with_pairs
 from mine_lightning.estimate.readout import corrected_terms
 from mine_lightning.support.distributed import Processes
-from mine_lightning.support.hooks import fused, is_bare
+from mine_lightning.support.hooks import fused, is_hooked
 from mine_lightning.support.upstream import lerp_, note_step
 
 __all__ = ["CrossFitEstimator", "FoldCritics"]
@@ -135,7 +136,8 @@ class CrossFitEstimator(LightningModule):
 
     def on_train_start(self) -> None:
         """Take the closed-form critic alone as the state to beat."""
-        plain = is_bare(self) and self.trainer.precision == "32-true"
+        whole = isinstance(self.trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
+        plain = whole and self.trainer.precision == "32-true" and not is_hooked(self)
         self._layers = Backprop.of(self.critics.critic) if plain else None
         if self.current_epoch == 0:
             loader: Any = self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]

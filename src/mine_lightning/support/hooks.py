@@ -6,7 +6,7 @@ from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch.optim import Optimizer
 
-__all__ = ["fused", "is_bare"]
+__all__ = ["fused", "is_bare", "is_hooked"]
 
 UNSCALED = ("32-true", "64-true", "bf16-true", "bf16-mixed")
 HOOKS = (
@@ -34,8 +34,13 @@ def is_bare(module: Any) -> bool:
     """Whether one device is trained without gradient scaling, and nobody hooks into a step."""
     trainer = module.trainer
     single = type(trainer.strategy) is SingleDeviceStrategy and trainer.precision in UNSCALED
-    listeners = [module, *trainer.callbacks]
-    return single and not any(overrides(listener, hook) for listener in listeners for hook in HOOKS)
+    return single and not is_hooked(module)
+
+
+def is_hooked(module: Any) -> bool:
+    """Whether the module or a callback hooks into a step."""
+    listeners = [module, *module.trainer.callbacks]
+    return any(overrides(listener, hook) for listener in listeners for hook in HOOKS)
 
 
 def overrides(listener: Any, hook: str) -> bool:
