@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 LEAST_MARGIN = 3.0
 Claim = tuple[float, float, float]
@@ -39,8 +40,9 @@ def outcome(record_property: Callable[[str, object], None]) -> Callable[..., Non
     """Return the function that claims a figure to lie between two bars."""
 
     def claim(value: Any, low: float = -math.inf, high: float = math.inf, of: str = "") -> None:
-        record_property("outcome", (of, (float(value), low, high)))
-        assert low <= float(value) <= high, f"{of or 'outcome'} of {value}"
+        figure = float(value.detach() if isinstance(value, Tensor) else value)
+        record_property("outcome", (of, (figure, low, high)))
+        assert low <= figure <= high, f"{of or 'outcome'} of {figure}"
 
     return claim
 
