@@ -37,7 +37,7 @@ from unseen import UNSEEN
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "accuracy.json"
 FIGURE = HERE / "results" / "accuracy.png"
-REFERENCE = HERE.parents[1] / "shared/reference/bmi40_samples.npz"
+REFERENCE = HERE.parent / "tests/data/reference/bmi40_samples.npz"
 GROUPS = ("tasks", "reference", "unseen", "independent", "large")
 LARGE = {f"gaussian-{dim}-{nats}": (dim, nats) for dim in (1, 5, 20) for nats in (5, 10)}
 

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, NamedTuple
-from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +26,9 @@ from scipy.optimize import minimize
 
 from kinds import KINDS
 from mine_lightning import MutualInformationEstimate, estimate_mutual_information
-from mine_lightning.estimate import readings
 from mine_lightning.estimate.calibration import ABOVE, BELOW, FACTORS, SEEN
 from mine_lightning.estimate.crossfit import LEAST_GAIN
+from mine_lightning.estimate.readings import between
 from mine_lightning.estimate.uncertainty import Signs
 from mine_lightning.support.files import written_whole
 
@@ -130,9 +129,8 @@ def run(args: argparse.Namespace) -> None:
 
 def read(run: dict[str, Any], seen: float = SEEN) -> float:
     """Return the estimate, with a weight of the rows that the critics have seen."""
-    with mock.patch.object(readings, "SEEN", seen):
-        values = run["held_out"], run["in_sample"], run["sampling"] ** 2
-        return readings.between(*values, run["kept"])
+    variance = run["sampling"] ** 2
+    return between(run["held_out"], run["in_sample"], variance, run["kept"], seen)
 
 
 def signs(run: dict[str, Any]) -> Signs:

@@ -50,7 +50,7 @@ from mine_lightning.objectives import Objective
 from mine_lightning.objectives.scores import log_mean_exp, split_pairs
 
 HERE = Path(__file__).resolve().parent
-PUBLISHED = HERE.parents[1] / "shared/reference/staircase_bits_lee_rhee.csv"
+PUBLISHED = HERE.parent / "tests/data/reference/staircase_bits_lee_rhee.csv"
 BITS = (2, 4, 6, 8, 10)
 DIMS, ROWS, STEPS, COUNTED, WINDOW, LEARNING_RATE = 20, 64, 4000, 1000, 100, 5e-4
 HIDDEN = (256, 256, 256)

@@ -104,7 +104,7 @@ def score(critic: nn.Module, x: Tensor, z: Tensor, all_pairs: bool) -> tuple[Ten
 
 
 @torch.no_grad()
-def held_out(critic: nn.Module, rho: float, rows: int = 100_000) -> tuple[Tensor, Tensor]:
+def held_out(critic: nn.Module, rho: float, rows: int = 200_000) -> tuple[Tensor, Tensor]:
     """Score fresh rows, each with two partners."""
     x, z = single(rows, rho, seed=10**6)
     return critic(x, z), torch.stack([critic(x, z.roll(k, 0)) for k in (1, 2)], dim=1)

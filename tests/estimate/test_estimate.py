@@ -40,7 +40,9 @@ def test_the_value_is_near_the_truth_and_its_interval_is_as_wide_as_its_error(
 ) -> None:
     result = estimated(seed)
     low, high = result.interval()
-    outcome(result.nats + 0.5 * math.log(1 - 0.64), -0.12, 0.12)
+    error = result.nats + 0.5 * math.log(1 - 0.64)
+    outcome(error, -0.12, 0.12)
+    outcome(abs(error) / result.standard_error, high=4, of="standard errors")
     outcome(high - low, 0.05, 0.3, of="width")
 
 

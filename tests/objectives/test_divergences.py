@@ -224,7 +224,7 @@ def test_bound_of_an_f_divergence_reports_the_other_number():
     assert objective.bound.loss(joint, marginal) == objective.loss(joint, marginal)
 
 
-# Where a loss has no variance, the rows held out weigh more than the training.
+# Losses without a variance, whose estimates rest on few of the rows held out.
 TOLERANCE = {"ReverseKL": (0.005, 0.12), "Pearson": (0.012, 0.1)}  # at rho = .3 and .9
 
 
@@ -243,14 +243,12 @@ def test_mutual_information_of_a_trained_critic(member, rho, seed, outcome):
 @pytest.mark.slow
 @members
 @pytest.mark.trained
-def test_bound_of_a_trained_critic_is_near_the_information(member, seed, outcome):
+def test_bound_of_a_trained_critic_is_within_5_percent(member, seed, outcome):
     rho = 0.3 if member in ("Pearson", "ReverseKL") else 0.6
     divergence = make(member)
     scores = held_out(trained_critic(member, rho, seed), rho)
     bound = DivergenceBound(divergence).estimate(*scores) - divergence.independence
-    share = bound / (f_information(member, rho) - divergence.independence)
-    room = 0.1 if member == "Pearson" else 0.05  # its scores are squared: rows held out weigh more
-    outcome(share, 1 - room, 1 + room)
+    outcome(bound / (f_information(member, rho) - divergence.independence), 0.95, 1.05)
 
 
 @cache

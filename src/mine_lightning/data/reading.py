@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from mine_lightning.data.formats import READERS, Dialect, check_file, whole_file
 from mine_lightning.data.numerals import read_numerals
-from mine_lightning.data.readers import READERS, Dialect, check_file, whole_file
 from mine_lightning.support.text import near, printable, quoted
 
 __all__ = ["check_disjoint", "find_columns", "read_columns", "read_table", "select_columns"]

@@ -40,10 +40,10 @@ class Rings(NamedTuple):
     def sums(self, scores: Tensor) -> Tensor:
         """Sum the scores of each ring after each turn.
 
+        Beyond :data:`MOST_TURNED` rings several are turned together.
+
         Args:
             scores: Of each row with itself and with its partners, shape ``(N, 1 + K)``.
-
-        Beyond :data:`MOST_TURNED` rings several are turned together.
 
         Returns:
             Shape ``(R, 1 + K)``; the first column is of the rows as they are.

@@ -163,7 +163,9 @@ class Readings(NamedTuple):
         return max(bounds)
 
 
-def between(held_out: float, in_sample: float, variance: float, kept: float) -> float:
+def between(
+    held_out: float, in_sample: float, variance: float, kept: float, seen: float = SEEN
+) -> float:
     r"""Return the estimate between the held-out value and the in-sample one.
 
     .. math::
@@ -181,13 +183,14 @@ def between(held_out: float, in_sample: float, variance: float, kept: float) -> 
         in_sample: The mean over rows that they have seen, :math:`\hat I_S`, in nats.
         variance: Variance v of the held-out value.
         kept: Share k of the folds in which a network adds to the closed form.
+        seen: The weight s.
 
     Example:
         >>> between(0.5, 0.6, 1e-4, kept=0), between(-0.1, 0.1, 1e-4, kept=1)
         (0.55, 0.0)
     """
     found = max(held_out, 0.0) ** 2
-    weight = 0.5 + (SEEN * kept * found / (found + variance) if found else 0.0)
+    weight = 0.5 + (seen * kept * found / (found + variance) if found else 0.0)
     return held_out + weight * (in_sample - held_out)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mine_lightning.data.checks import check_paired
 from mine_lightning.data.containers import name_places, real_array
-from mine_lightning.data.readers import check_file, whole_file
+from mine_lightning.data.formats import check_file, whole_file
 from mine_lightning.data.reading import check_disjoint, find_columns
 
 __all__ = ["Chunk", "NumpySource", "ParquetSource", "Source", "open_source"]
