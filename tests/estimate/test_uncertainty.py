@@ -46,7 +46,7 @@ def test_nothing_is_known_above_a_function() -> None:
     assert errors.below == standard_errors(SIGNS).below
 
 
-def test_what_rows_share_cancels_in_a_difference_and_what_critics_miss_does_not() -> None:
+def test_what_rows_share_and_what_the_second_misses_cancel_in_a_difference() -> None:
     one = Errors(0.1, 0.1)
     cancelled = difference_errors(0.0, one, one, shared=0.02)
     assert cancelled == pytest.approx((0.0, 0.0), abs=1e-6)
@@ -54,4 +54,5 @@ def test_what_rows_share_cancels_in_a_difference_and_what_critics_miss_does_not(
     assert kept == pytest.approx((0.1 * 2**0.5, 0.1 * 2**0.5))
     missed = difference_errors(0.0, Errors(0.1, 0.5), one, shared=0.02)
     assert missed == pytest.approx((0.0, math.sqrt(0.24)), abs=1e-6)
+    assert difference_errors(0.0, one, Errors(0.1, 0.5), shared=0.0) == kept
     assert difference_errors(0.0, Errors(0.1, math.inf), one, shared=0.0).above == math.inf

@@ -97,7 +97,13 @@ def _squares(parts: Mapping[str, float], weights: Mapping[str, float]) -> float:
 
 
 def difference_errors(variance: float, more: Errors, less: Errors, shared: float) -> Errors:
-    """Return the standard errors of a difference of estimates on the same rows.
+    r"""Return the standard errors of a difference of estimates on the same rows.
+
+    .. math:: \sigma_\pm^2 = \sigma_{1\pm}^2 + \sigma_{2-}^2 + v - (v_1 + v_2)
+
+    and v at least. What critics miss of the second, whose columns are among those of the first,
+    they miss beside the others too: it cancels, and of the second the error below is left, which is
+    that of chance. ``benchmarks/conditional.py`` counts how often the truth is inside.
 
     Args:
         variance: Variance of the mean of the differences, row by row.
@@ -105,7 +111,5 @@ def difference_errors(variance: float, more: Errors, less: Errors, shared: float
         less: Standard errors of the other.
         shared: Sum of the variances of the two means, part of which cancels in the difference.
     """
-    cancelled = variance - shared
-    below = more.below**2 + less.above**2 + cancelled
-    above = more.above**2 + less.below**2 + cancelled
-    return Errors(*(math.sqrt(max(square, variance)) for square in (below, above)))
+    rest = less.below**2 + variance - shared
+    return Errors(*(math.sqrt(max(error**2 + rest, variance)) for error in more))
