@@ -272,7 +272,7 @@ def run_tests(folder: Path, tests: list[str]) -> int:
     sys.path[:0] = [str(folder / "src"), str(folder / "tests")]
     torch.set_num_threads(1)
     files = [str(path) for test in tests for path in Path("tests").rglob(f"{test}.py")]
-    options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-o", "addopts="]
+    options = ["--import-mode=importlib", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-o", "addopts="]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     return int(pytest.main([*options, *files]))
 
