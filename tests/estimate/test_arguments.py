@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,12 @@ from mine_lightning import (
 from mine_lightning.data import DigitsDataModule
 from mine_lightning.data.arrays import TensorArguments
 from mine_lightning.data.modules import PairArguments, SyntheticArguments
-from mine_lightning.estimate.arguments import EstimateArguments, TrainerArguments
+from mine_lightning.estimate.arguments import (
+    GroupedArguments,
+    TrainerArguments,
+    Training,
+    TrainingArguments,
+)
 
 X, Z = np.random.default_rng(0).normal(size=(2, 100))
 
@@ -40,7 +46,11 @@ def names(function: Callable) -> set[str]:
     ("arguments", "expected"),
     [
         (TrainerArguments, names(Trainer) - {"max_epochs"}),
-        (EstimateArguments, names(estimate_mutual_information) | set(names(Trainer)) - {"x", "z"}),
+        (TrainingArguments, {f.name for f in fields(Training)} - {"settings"} | names(Trainer)),
+        (
+            GroupedArguments,
+            names(estimate_mutual_information) | set(TrainingArguments.__annotations__),
+        ),
         (PairArguments, names(PairDataModule)),
         (TensorArguments, names(TensorDataModule) | names(PairDataModule)),
         (SyntheticArguments, names(SyntheticDataModule) | names(PairDataModule)),

@@ -1,6 +1,7 @@
-"""What an estimate may be told, for the functions that make several."""
+"""What an estimate may be told: of its rows, and of the training of its critics."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypedDict
@@ -14,8 +15,15 @@ from lightning.pytorch.strategies import Strategy
 from mine_lightning.data.checks import Missing
 from mine_lightning.data.transforms import TransformLike
 from mine_lightning.estimate.splits import Splitter
+from mine_lightning.support.arguments import check_integer
 
-__all__ = ["EstimateArguments", "PairArguments", "TrainerArguments"]
+__all__ = [
+    "EstimateArguments",
+    "GroupedArguments",
+    "TrainerArguments",
+    "Training",
+    "TrainingArguments",
+]
 
 
 class TrainerArguments(TypedDict, total=False):
@@ -63,8 +71,17 @@ class TrainerArguments(TypedDict, total=False):
     model_registry: str | None
 
 
-class PairArguments(TrainerArguments, total=False):
-    """Those of :func:`~mine_lightning.estimate_mutual_information` that serve many pairs."""
+class TrainingArguments(TrainerArguments, total=False):
+    """How the critics of :func:`~mine_lightning.estimate_mutual_information` are trained."""
+
+    max_epochs: int | None
+    max_rows: int
+    progress_bar: bool
+    trainer: Trainer | None
+
+
+class EstimateArguments(TrainingArguments, total=False):
+    """Those of :func:`~mine_lightning.estimate_mutual_information` that serve many pairs too."""
 
     folds: int | Splitter
     blocks: int | None
@@ -72,13 +89,44 @@ class PairArguments(TrainerArguments, total=False):
     missing: Missing
     x_transform: TransformLike | None
     z_transform: TransformLike | None
-    max_epochs: int | None
-    max_rows: int
-    progress_bar: bool
-    trainer: Trainer | None
 
 
-class EstimateArguments(PairArguments, total=False):
-    """Keyword arguments of :func:`~mine_lightning.estimate_mutual_information`."""
+class GroupedArguments(EstimateArguments, total=False):
+    """All of its keyword arguments: those that rows of one table take, too."""
 
     groups: Any
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is said of the training, with its defaults.
+
+    Args:
+        max_epochs: Largest number of epochs; by default one that depends on the rows.
+        max_rows: Rows beyond which a random part of them trains the critics.
+        progress_bar: Whether to show Lightning's progress bar.
+        trainer: A Trainer to use as it is, in place of the others.
+        settings: Arguments for one.
+
+    Raises:
+        ValueError: If a number is out of range, or there are both a Trainer and arguments for one.
+    """
+
+    max_epochs: int | None = None
+    max_rows: int = 100_000
+    progress_bar: bool = True
+    trainer: Trainer | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.max_epochs is not None:
+            check_integer("max_epochs", self.max_epochs)
+        if self.trainer is not None and (self.settings or self.max_epochs is not None):
+            raise ValueError("Expected either `trainer` or arguments for one, got both.")
+
+    @classmethod
+    def of(cls, given: TrainingArguments) -> "Training":
+        """Tell the arguments of a Trainer from our own."""
+        arguments: dict[str, Any] = dict(given)
+        own = {f.name: arguments.pop(f.name) for f in fields(cls) if f.name in arguments}
+        return cls(**own, settings=arguments)

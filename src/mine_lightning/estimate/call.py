@@ -16,7 +16,7 @@ from torch import Tensor
 from mine_lightning.callbacks.progress import with_bar
 from mine_lightning.data.checks import Missing, Pairs, check_pairs
 from mine_lightning.data.transforms import Transform, TransformLike, as_transform
-from mine_lightning.estimate.arguments import TrainerArguments
+from mine_lightning.estimate.arguments import Training, TrainingArguments
 from mine_lightning.estimate.crossfit import CrossFitEstimator, FoldCritics
 from mine_lightning.estimate.deadline import Deadline
 from mine_lightning.estimate.dependence import design_effect, mean_variance, row_groups
@@ -56,11 +56,7 @@ def estimate_mutual_information(
     missing: Missing = "raise",
     x_transform: TransformLike | None = None,
     z_transform: TransformLike | None = None,
-    max_epochs: int | None = None,
-    max_rows: int = 100_000,
-    progress_bar: bool = True,
-    trainer: Trainer | None = None,
-    **trainer_kwargs: Unpack[TrainerArguments],
+    **training: Unpack[TrainingArguments],
 ) -> MutualInformationEstimate:
     r"""Estimate the mutual information of two variables from a sample.
 
@@ -104,15 +100,21 @@ def estimate_mutual_information(
             "standardize", "identity", a :class:`~mine_lightning.data.transforms.Transform` or a
             transformer of scikit-learn.
         z_transform: Invertible transform of z, likewise.
-        max_epochs: Largest number of epochs; by default 250,000 / N, at least 25, at most 80, and
-            up to three times as many while most critics improve steadily.
-        max_rows: Number of rows beyond which a random part of them trains the critics, to bound the
-            time; all rows are scored.
-        progress_bar: Whether to show Lightning's progress bar.
-        trainer: A Trainer to use as it is, in place of the next arguments and ``max_epochs``.
-        trainer_kwargs: Arguments of :class:`lightning.pytorch.Trainer`: loggers, callbacks,
-            devices and so on. ``max_time`` covers all of the call: training ends in time for the
-            scores. With ``strategy="ddp"`` all processes compute the same number.
+        training: How the critics are trained, by keyword.
+
+            ``max_epochs``: largest number of epochs; by default 250,000 / N, at least 25, at most
+            80, and up to three times as many while most critics improve steadily.
+
+            ``max_rows``: number of rows, 100,000 by default, beyond which a random part of them
+            trains the critics, to bound the time; all rows are scored.
+
+            ``progress_bar``: whether to show Lightning's progress bar.
+
+            ``trainer``: a Trainer to use as it is, in place of ``max_epochs`` and what follows.
+
+            Every other argument of :class:`lightning.pytorch.Trainer`: loggers, callbacks, devices
+            and so on. ``max_time`` covers all of the call: training ends in time for the scores.
+            With ``strategy="ddp"`` all processes compute the same number.
 
     Returns:
         The estimate with its interval, diagnostics and pointwise values.
@@ -129,12 +131,9 @@ def estimate_mutual_information(
         True
     """
     start = time.perf_counter()
-    check_keywords(estimate_mutual_information, trainer_kwargs)
+    check_keywords(estimate_mutual_information, training)
     check_integer("seed", seed, least=0)
-    if max_epochs is not None:
-        check_integer("max_epochs", max_epochs)
-    if trainer is not None and (trainer_kwargs or max_epochs is not None):
-        raise ValueError("Expected either `trainer` or arguments for one, got both.")
+    plan = Training.of(training)
     pairs = check_pairs(x, z, missing, labels=True)
     swapped = Levels.of(pairs.x) is not None and Levels.of(pairs.z) is None
     sides = [
@@ -144,14 +143,11 @@ def estimate_mutual_information(
     (a, a_transform), (b, b_transform) = reversed(sides) if swapped else sides
     given = row_groups(groups, blocks, pairs.given)
     kept = None if given is None else given[pairs.kept]
-    data = CrossFitDataModule(a, b, folds, a_transform, b_transform, seed, kept, max_rows)
-    usual = default_epochs(len(a)) if trainer is None and max_epochs is None else None
+    data = CrossFitDataModule(a, b, folds, a_transform, b_transform, seed, kept, plan.max_rows)
+    own = plan.trainer is None and plan.max_epochs is None
+    usual = default_epochs(len(a)) if own else None
     with torch.random.fork_rng(devices=[]), without_remarks():
-        if trainer is None:
-            most = 3 * usual if usual else max_epochs
-            trainer = own_trainer(
-                data, max_epochs=most, progress_bar=progress_bar, **trainer_kwargs
-            )
+        trainer = plan.trainer or own_trainer(data, plan, usual)
         check_launcher(trainer)
         model = CrossFitEstimator(folds=len(data.folds.held), seed=seed, usual_epochs=usual)
         trainer.fit(model, datamodule=data)
@@ -174,19 +170,21 @@ def default_epochs(rows: int) -> int:
     return min(80, max(25, 250_000 // rows))
 
 
-def own_trainer(data: CrossFitDataModule, max_time: Any = None, **kwargs: Any) -> Trainer:
+def own_trainer(data: CrossFitDataModule, plan: Training, usual: int | None) -> Trainer:
     """Return a quiet Trainer whose time limit, if there is one, leaves time for the scores."""
-    trainer = quiet_trainer(**kwargs)
+    settings = dict(plan.settings)
+    max_time = settings.pop("max_time", None)
+    most = 3 * usual if usual else plan.max_epochs
+    trainer = quiet_trainer(plan.progress_bar, max_epochs=most, **settings)
     if max_time is not None:
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         callbacks.append(Deadline(max_time, scored_pairs(data)))
     return trainer
 
 
-def quiet_trainer(max_epochs: int, progress_bar: bool = True, **kwargs: Any) -> Trainer:
+def quiet_trainer(progress_bar: bool, **kwargs: Any) -> Trainer:
     """Return a Trainer that leaves no files behind and prints nothing but its progress bar."""
     settings = {
-        "max_epochs": max_epochs,
         "accelerator": "auto",
         "devices": 1,
         "logger": False,

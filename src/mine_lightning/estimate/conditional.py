@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mine_lightning.data.checks import check_together
-from mine_lightning.estimate.arguments import EstimateArguments
+from mine_lightning.estimate.arguments import GroupedArguments
 from mine_lightning.estimate.call import estimate_mutual_information
 from mine_lightning.estimate.dependence import mean_variance, row_groups
 from mine_lightning.estimate.quantity import Quantity
@@ -144,7 +144,7 @@ def _within(arrays: Arrays, side: str) -> Arrays:
 
 @own_settings()
 def estimate_conditional_mutual_information(
-    x: Any, z: Any, given: Any, **kwargs: Unpack[EstimateArguments]
+    x: Any, z: Any, given: Any, **kwargs: Unpack[GroupedArguments]
 ) -> ConditionalEstimate:
     r"""Estimate the information that z has about x beyond what y has.
 

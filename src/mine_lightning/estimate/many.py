@@ -7,7 +7,7 @@ from typing import Any
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from mine_lightning.estimate.arguments import PairArguments
+from mine_lightning.estimate.arguments import EstimateArguments
 from mine_lightning.estimate.call import estimate_mutual_information
 from mine_lightning.estimate.results import MutualInformationEstimate
 
@@ -17,7 +17,7 @@ BAR = "pair {n_fmt} of {total_fmt} |{bar}| {elapsed}<{remaining}"
 
 
 def estimate_each(
-    sides: Sequence[tuple[Any, Any]], arguments: PairArguments
+    sides: Sequence[tuple[Any, Any]], arguments: EstimateArguments
 ) -> Iterator[MutualInformationEstimate]:
     """Yield the estimate of each pair in turn, under one progress bar that counts pairs.
 
@@ -35,7 +35,7 @@ def estimate_each(
         >>> [result.rows for result in results]
         [60, 60]
     """
-    quiet: PairArguments = {**arguments, "progress_bar": False}
+    quiet: EstimateArguments = {**arguments, "progress_bar": False}
     job = delayed(partial(estimate_mutual_information, **quiet))
     results = Parallel(return_as="generator")(job(x, z) for x, z in sides)
     shown = arguments.get("progress_bar", True)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mine_lightning.data.checks import as_table, check_columns
 from mine_lightning.data.reading import check_disjoint, find_columns
-from mine_lightning.estimate.arguments import PairArguments
+from mine_lightning.estimate.arguments import EstimateArguments
 from mine_lightning.estimate.many import estimate_each
 from mine_lightning.estimate.permutation import benjamini_hochberg
 from mine_lightning.estimate.results import MutualInformationEstimate
@@ -150,7 +150,7 @@ class MutualInformationMatrix(PairwiseEstimates):
 def mutual_information_matrix(
     frame: Any,
     groups: Mapping[str, Sequence[str | int]] | None = None,
-    **kwargs: Unpack[PairArguments],
+    **kwargs: Unpack[EstimateArguments],
 ) -> MutualInformationMatrix:
     """Estimate the mutual information of all pairs of columns, or of groups of columns.
 
@@ -186,7 +186,7 @@ def mutual_information_matrix(
 
 
 def mutual_information_with(
-    frame: Any, target: str | int | Sequence[str | int], **kwargs: Unpack[PairArguments]
+    frame: Any, target: str | int | Sequence[str | int], **kwargs: Unpack[EstimateArguments]
 ) -> PairwiseEstimates:
     """Estimate the mutual information of a target with every other column of a table.
 
@@ -242,7 +242,7 @@ def _estimate_all(
     table: pd.DataFrame,
     groups: Mapping[str, Sequence[str | int]],
     pairs: list[tuple[str, str]],
-    kwargs: PairArguments,
+    kwargs: EstimateArguments,
 ) -> dict[tuple[str, str], MutualInformationEstimate]:
     """Check the columns of all groups, and then estimate the pairs."""
     names = [str(column) for column in table.columns]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mine_lightning.data.checks import as_rows, check_paired
-from mine_lightning.estimate.arguments import PairArguments
+from mine_lightning.estimate.arguments import EstimateArguments
 from mine_lightning.estimate.conditional import (
     ConditionalEstimate,
     estimate_conditional_mutual_information,
@@ -27,7 +27,7 @@ def estimate_transfer_entropy(
     source: Any,
     target: Any,
     lags: int | Sequence[int] = 1,
-    **kwargs: Unpack[PairArguments],
+    **kwargs: Unpack[EstimateArguments],
 ) -> ConditionalEstimate:
     r"""Estimate the information that the past of a source has beyond that of the target itself.
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 
-from mine_lightning.estimate.arguments import PairArguments
+from mine_lightning.estimate.arguments import EstimateArguments
 from mine_lightning.estimate.many import estimate_each
 from mine_lightning.estimate.results import MutualInformationEstimate
 from mine_lightning.support.keywords import Unpack, check_keywords
@@ -17,7 +17,7 @@ __all__ = ["mutual_information_score", "relevances"]
 def mutual_information_score(
     X: Any,  # noqa: N803
     y: Any,
-    **kwargs: Unpack[PairArguments],
+    **kwargs: Unpack[EstimateArguments],
 ) -> NDArray[np.float64]:
     """Estimate the mutual information of each column with a target.
 
@@ -51,7 +51,7 @@ def mutual_information_score(
 
 
 def relevances(
-    rows: NDArray[np.float64], target: Any, arguments: PairArguments
+    rows: NDArray[np.float64], target: Any, arguments: EstimateArguments
 ) -> dict[int, MutualInformationEstimate]:
     """Estimate the mutual information of each column that varies, by its place."""
     arguments = {"progress_bar": False, **arguments}

@@ -10,7 +10,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mine_lightning.estimate.arguments import PairArguments
+from mine_lightning.estimate.arguments import EstimateArguments
 from mine_lightning.estimate.call import estimate_mutual_information
 from mine_lightning.estimate.conditional import difference
 from mine_lightning.estimate.quantity import Quantity
@@ -89,7 +89,7 @@ class MutualInformationSelector(SelectorMixin, BaseEstimator):
         """
         self._check()
         rows, target = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
-        self._arguments: PairArguments = {
+        self._arguments: EstimateArguments = {
             "folds": min(self.folds, len(rows) // ROWS_OF_A_FOLD),
             "max_epochs": self.max_epochs,
             "seed": self.seed,
