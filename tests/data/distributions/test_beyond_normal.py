@@ -16,7 +16,7 @@ from scipy.stats import ks_2samp
 
 from mine_lightning.data.distributions.beyond_normal import beyond_normal_tasks
 
-REFERENCE = Path(__file__).parent / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 TASKS = beyond_normal_tasks()
 
 

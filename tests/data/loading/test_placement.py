@@ -151,7 +151,7 @@ def test_minibatches_on_a_gpu_are_those_on_the_cpu_and_need_no_transfer(
                     seen[device.type].append(before["marginal"].cpu())
             return moved
 
-    monkeypatch.setattr("test_placement.MutualInformationEstimator", Watched)
+    monkeypatch.setattr(f"{__name__}.MutualInformationEstimator", Watched)
     on_gpu, on_cpu = (fit(kind, data) for kind, data in zip(seen, datas, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(seen["cuda"], seen["cpu"], strict=True))
     for name, value in on_cpu.critic.state_dict().items():
