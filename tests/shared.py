@@ -1,8 +1,10 @@
 """What several tests stand on."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mine_lightning.estimate.results import MutualInformationEstimate
 
@@ -18,6 +20,9 @@ EVERY_STEP: dict[str, Any] = {
     "log_every_n_steps": 1,
 }
 TRAINING_ALONE: dict[str, Any] = {**NO_FILES, "limit_val_batches": 0}
+
+QUICK: dict[str, Any] = {"max_epochs": 3, "progress_bar": False}
+"""What an estimate takes whose value does not matter."""
 
 RNG = np.random.default_rng(0)
 RESULT = MutualInformationEstimate(
@@ -39,3 +44,14 @@ RESULT = MutualInformationEstimate(
     settings={"batch_size": 512},
     versions={"torch": "2"},
 )
+X, Z = np.random.default_rng(1).normal(size=(2, 100))
+PLAIN = replace(RESULT, x=X, z=Z)
+"""The same of one column on either side, which can be drawn."""
+
+
+def drawn(seed: int) -> pd.DataFrame:
+    """Draw 200 rows of three columns of numbers and one of words; b follows a, and kind b."""
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.normal(size=(3, 200))
+    kind = np.where(b > 0, "high", "low")
+    return pd.DataFrame({"a": a, "b": a + 0.3 * b, "c": c, "kind": kind})

@@ -15,7 +15,6 @@ from sklearn.datasets import load_digits
 from mine_lightning import MutualInformationEstimate, estimate_mutual_information
 from mine_lightning.data import GaussianPairs, TableDataModule, beyond_normal_tasks
 from mine_lightning.estimate.call import default_epochs
-from mine_lightning.estimate.crossfit import CrossFitEstimator
 from normal_pair import single
 
 QUICK = {"progress_bar": False, "max_epochs": 4}
@@ -209,18 +208,6 @@ def test_mistakes_are_named(x: np.ndarray, z: np.ndarray, message: str) -> None:
 
 def test_samples_of_every_size_have_their_epochs() -> None:
     assert [default_epochs(rows) for rows in (50, 5_000, 10_000, 10**6)] == [80, 50, 25, 25]
-
-
-@pytest.mark.parametrize(
-    ("usual_epochs", "best", "finished"),
-    [(10, [10, 10, 9, 1, 1], False), (10, [10, 8, 8, 8, 8], True), (None, [8] * 5, False)],
-)
-def test_training_goes_on_while_most_critics_improve(usual_epochs, best, finished: bool) -> None:
-    model = CrossFitEstimator(usual_epochs=usual_epochs)
-    model.register_buffer("best_epoch", torch.tensor(best))
-    model.register_buffer("done", torch.zeros(5, dtype=torch.bool))
-    model.learning_curve = [torch.zeros(5)] * 11  # before the first epoch and after each of ten
-    assert model.finished is finished
 
 
 @pytest.mark.trained

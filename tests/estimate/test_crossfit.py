@@ -1,10 +1,12 @@
 """Steps of the folds, whichever way they are taken."""
 
 import numpy as np
+import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mine_lightning import estimate_mutual_information
+from mine_lightning.estimate.crossfit import CrossFitEstimator
 
 
 class Watch(Callback):
@@ -29,3 +31,15 @@ def test_steps_without_hooks_are_those_that_lightning_takes() -> None:
     assert watch.seen > 0
     assert (curves[0][0] != curves[0][-1]).any()
     np.testing.assert_allclose(*curves, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("usual_epochs", "best", "finished"),
+    [(10, [10, 10, 9, 1, 1], False), (10, [10, 8, 8, 8, 8], True), (None, [8] * 5, False)],
+)
+def test_training_goes_on_while_most_critics_improve(usual_epochs, best, finished: bool) -> None:
+    model = CrossFitEstimator(usual_epochs=usual_epochs)
+    model.register_buffer("best_epoch", torch.tensor(best))
+    model.register_buffer("done", torch.zeros(5, dtype=torch.bool))
+    model.learning_curve = [torch.zeros(5)] * 11  # before the first epoch and after each of ten
+    assert model.finished is finished

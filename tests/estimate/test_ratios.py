@@ -21,7 +21,6 @@ from mine_lightning.estimate.ratios.copulas import (
     MatchedColumns,
     MatchedProducts,
     Oscillations,
-    smoothed,
 )
 from mine_lightning.estimate.ratios.mixtures import NormalMixture
 
@@ -170,10 +169,3 @@ def test_the_loss_is_least_for_the_true_ratio() -> None:
     joint, table = ratio.pairwise(a, b), ratio.crosswise(a, b[:200])
     losses = [logistic_losses(s * joint, s * table).mean() for s in (0.7, 1.0, 1.4)]
     assert losses[1] < min(losses[0], losses[2])
-
-
-@pytest.mark.parametrize("width", [0.5, 8.0])
-def test_a_smoothed_histogram_is_a_density_given_each_strip(width: float) -> None:
-    counts = torch.randint(0, 5, (2, 32, 32), generator=torch.Generator().manual_seed(0)).double()
-    density = smoothed(counts, width).exp()
-    torch.testing.assert_close(density.mean(2), torch.ones(2, 32).double())

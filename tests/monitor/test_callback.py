@@ -24,11 +24,8 @@ from hosts import (
     loader,
 )
 from mine_lightning.critics.networks import SeparableCritic
-from mine_lightning.monitor import (
-    Estimate,
-    MutualInformationLearner,
-    MutualInformationMonitor,
-)
+from mine_lightning.monitor import Estimate, MutualInformationLearner, MutualInformationMonitor
+from processes import run
 from shared import EVERY_STEP
 
 pytestmark = [
@@ -534,3 +531,37 @@ def test_the_monitor_can_be_copied_and_pickled_before_it_has_run():
 def test_a_bad_argument_raises(options, message):
     with pytest.raises(ValueError, match=message):
         monitor(**options)
+
+
+def fit_on_two(rank, world, directory):
+    from hosts import VAE, loader
+
+    weights = []
+    for attach in (True, False):
+        pl.seed_everything(0, verbose=False)
+        attached = MutualInformationMonitor(
+            "model.decoder:output", "model:output[1][0][z]",
+            every_n_steps=1, learner=MutualInformationLearner(rows=16),
+        )  # fmt: skip
+        records, host = Records(), VAE()
+        trainer = pl.Trainer(
+            accelerator="cpu", devices=2, strategy="ddp", max_epochs=2, logger=records,
+            callbacks=[attached] if attach else [], log_every_n_steps=1, default_root_dir=directory,
+            enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(host, loader())
+        weights.append(torch.cat([p.detach().flatten() for p in host.parameters()]))
+        if attach:
+            estimate = attached.estimate().mi
+    torch.save((*weights, estimate), f"{directory}/{rank}.pt")
+
+
+@pytest.mark.slow
+def test_a_host_under_ddp_is_the_same_to_the_bit_and_ranks_agree(tmp_path):
+    run(fit_on_two, 2, str(tmp_path))
+    (with_monitor, without, first), (_, _, second) = (
+        torch.load(tmp_path / f"{rank}.pt") for rank in range(2)
+    )
+    assert torch.equal(with_monitor, without)
+    assert torch.equal(first, second)
+    assert first.isfinite()
