@@ -6,11 +6,12 @@ References are written as in the papers: ``exp().mean().log()`` in float64, no s
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mine_lightning.objectives import (
     CLUB,
@@ -30,6 +31,7 @@ from mine_lightning.objectives import (
     Objective,
     divergences,
 )
+from normal_pair import train
 
 Reference = Callable[[Tensor, Tensor], Tensor]
 
@@ -200,8 +202,27 @@ RATIOS = {
     "JensenShannon": torch.exp,
     "GAN": torch.exp,
 }
+SCORES = {  # the score that encodes a log ratio: the inverse of `log_ratio`
+    "KullbackLeibler": lambda log_ratio: log_ratio + 1,
+    "ReverseKL": lambda log_ratio: log_ratio,
+    "Pearson": lambda log_ratio: 2 * torch.expm1(log_ratio),
+    "SquaredHellinger": lambda log_ratio: log_ratio / 2,
+    "JensenShannon": lambda log_ratio: log_ratio,
+    "GAN": lambda log_ratio: log_ratio,
+}
 MEMBERS = tuple(ACTIVATIONS)
 EXPONENTIAL = ("KullbackLeibler", "ReverseKL", "SquaredHellinger")
+
+members = pytest.mark.parametrize("member", MEMBERS)
+
+
+def make_divergence(member: str) -> divergences.Divergence:
+    return getattr(divergences, member)()
+
+
+@cache
+def trained_critic(member: str, rho: float, seed: int) -> nn.Module:
+    return train(FDivergence(make_divergence(member)), rho, seed=seed)
 
 
 def f_bound(member: str) -> Reference:
@@ -215,7 +236,7 @@ def f_information(member: str) -> Reference:
 
 
 def f_cases(member: str) -> dict[str, Case]:
-    divergence = getattr(divergences, member)
+    divergence = partial(make_divergence, member)
     bound = f_bound(member)
     shared = {
         "loss": lambda joint, marginal: -bound(joint, marginal),
@@ -320,3 +341,9 @@ def draw_scores(
     joint = torch.randn(rows, generator=generator, dtype=torch.float64) * scale + 0.3 * scale
     marginal = torch.randn(rows, partners, generator=generator, dtype=torch.float64) * scale
     return joint, marginal
+
+
+def gradient(objective: Objective, joint: Tensor, marginal: Tensor) -> tuple[Tensor, ...]:
+    """Return the gradient of the loss by both kinds of scores."""
+    joint, marginal = (s.detach().clone().requires_grad_() for s in (joint, marginal))
+    return torch.autograd.grad(objective.loss(joint, marginal), [joint, marginal])

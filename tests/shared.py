@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
+from mine_lightning.data.modules import PairDataModule
 from mine_lightning.estimate.results import MutualInformationEstimate
 
 SILENT: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False}
@@ -44,8 +47,8 @@ RESULT = MutualInformationEstimate(
     settings={"batch_size": 512},
     versions={"torch": "2"},
 )
-X, Z = np.random.default_rng(1).normal(size=(2, 100))
-PLAIN = replace(RESULT, x=X, z=Z)
+SAMPLE = np.random.default_rng(1).normal(size=(2, 100))
+PLAIN = replace(RESULT, x=SAMPLE[0], z=SAMPLE[1])
 """The same of one column on either side, which can be drawn."""
 
 
@@ -55,3 +58,15 @@ def drawn(seed: int) -> pd.DataFrame:
     a, b, c = rng.normal(size=(3, 200))
     kind = np.where(b > 0, "high", "low")
     return pd.DataFrame({"a": a, "b": a + 0.3 * b, "c": c, "kind": kind})
+
+
+ROWS = 500
+X = np.random.default_rng(0).normal(size=(ROWS, 2))
+Z = X[:, :1] + np.random.default_rng(1).normal(size=(ROWS, 1))
+
+
+def rows_of(data: PairDataModule, split: str) -> tuple[Tensor, ...]:
+    """Collect the joint pairs of a split."""
+    data.setup()
+    batches = getattr(data, f"{split}_dataloader")()
+    return tuple(torch.cat(parts) for parts in zip(*(b["joint"] for b in batches), strict=True))

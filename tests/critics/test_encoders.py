@@ -8,7 +8,6 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from mine_lightning.critics.encoders import ConvEncoder, EmbeddingEncoder, Encoder, SequenceEncoder
-from mine_lightning.critics.layers import spectral_normalize
 from mine_lightning.critics.networks import ConcatCritic, SeparableCritic, score_pairs
 from parsing import instantiate
 
@@ -134,20 +133,6 @@ def test_sequences_of_any_length_in_order():
     forward, backward = encoder(x), encoder(x.flip(1))
     assert encoder(torch.cat((x, x), dim=1)).shape == forward.shape
     assert not torch.allclose(forward, backward)
-
-
-def test_spectral_normalize_has_unit_norm():
-    torch.manual_seed(0)
-    for shape in [(8, 8), (3, 50), (50, 3), (1, 7), (4, 2, 3, 3)]:
-        weight = spectral_normalize(5 * torch.randn(shape).double())
-        norm = torch.linalg.matrix_norm(weight.flatten(1), ord=2).item()
-        assert norm == pytest.approx(1, rel=0.03)
-    assert torch.isfinite(spectral_normalize(torch.zeros(3, 3))).all()
-
-
-def test_spectral_normalize_gradient():
-    weight = torch.diag(torch.tensor([3.0, 1.0], dtype=torch.float64)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda w: spectral_normalize(w, 200), weight)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from mine_lightning.critics.densities import ConditionalGaussian
 from mine_lightning.critics.networks import ConcatCritic
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.base import Statistic
 from mine_lightning.training.estimator import MutualInformationEstimator
+from normal_pair import held_out, held_out_estimate, mutual_information, optimal_log_ratios, train
 from objective_cases import CASES, Case, cases_where, draw_scores, every_case, every_objective
 
 
@@ -262,3 +264,49 @@ def test_every_public_objective_is_in_the_list():
         if isinstance(value := getattr(objectives, name), type) and issubclass(value, Statistic)
     }
     assert public - {Objective} == {type(case.make()) for case in CASES.values()}
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.6])
+@pytest.mark.parametrize("name", ["dv", "mine", "nwj", "tuba", "tuba-learnable", "js", "smile-inf"])
+def test_bound_of_the_optimal_critic_is_the_mutual_information(name, rho):
+    rows = 40_000
+    joint, marginal = optimal_log_ratios(rows, rho)
+    shift = CASES[name].neutral
+    estimate = CASES[name].make().eval().estimate(joint + shift, marginal + shift).item()
+    error = 4 * math.sqrt((joint.var() + marginal.exp().var()) / rows)
+    assert abs(estimate - mutual_information(rho)) <= error + 1e-9
+
+
+SEVERAL = ("infonce", "infonce-symmetric", "infonce-without", "interpolated", "interpolated-1")
+
+
+@pytest.mark.trained
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["dv", "mine", "nwj", "tuba", "tuba-learnable", "js", "smile-5", "smile-inf", *SEVERAL],
+)
+def test_a_trained_critic_is_within_5_percent(name, seed, outcome):
+    rho, objective = 0.6, CASES[name].make()
+    if name in SEVERAL:
+        critic = train(objective, rho, steps=400, rows=64, all_pairs=True, seed=seed)
+        estimate = held_out_estimate(objective, critic, rho)
+    else:
+        estimate = objective.estimate(*held_out(train(objective, rho, seed=seed), rho))
+    outcome(estimate / mutual_information(rho), 0.95, 1.05)
+
+
+@pytest.mark.trained
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.is_objective])
+def test_independent_data_give_0(name, seed, outcome):
+    case = CASES[name]
+    objective = case.make()
+    upper = objective.kind == "upper bound"
+    critic = ConditionalGaussian((32,), activation="tanh") if upper else None
+    critic = train(objective, 0.0, critic, 150, rows=64, all_pairs=case.all_pairs, seed=seed)
+    if case.all_pairs:
+        estimate = held_out_estimate(objective, critic, 0.0)
+    else:
+        estimate = objective.estimate(*held_out(critic, 0.0, rows=20_000))
+    outcome(estimate, -0.02, 0.02)
