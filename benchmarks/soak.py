@@ -31,6 +31,7 @@ from mine_lightning import (
     WholeCheckpointIO,
 )
 
+LEAST_STEPS = 10_000  # an epoch has hundreds, and a reading needs new ones
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -86,6 +87,8 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=300_000)
     parser.add_argument("--output", type=Path, default=None)
     given = parser.parse_args()
+    if given.steps < LEAST_STEPS:
+        parser.error(f"expected at least {LEAST_STEPS:,} steps, got {given.steps:,}")
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.manual_seed(0)

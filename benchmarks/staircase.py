@@ -35,6 +35,7 @@ import csv
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -297,6 +298,8 @@ def draw(found: list[tuple[dict[str, Any], Tensor]], path: Path) -> None:
 def report(folder: Path) -> None:
     """Print the table of the finished levels; write it as JSON, and the figure."""
     found = list(collect(folder))
+    if not found:
+        sys.exit(f"no level is finished in {folder}")
     rows = [row for row, _ in found]
     compare(rows)
     show(rows)
