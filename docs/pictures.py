@@ -101,7 +101,7 @@ def draw_information(axes: Any) -> None:
     axes.axhline(math.log(64), color="black", linestyle="--", linewidth=1)
     axes.annotate("all that the code says", (STEPS, math.log(64)), ha="right", va="bottom")
     axes.set(xlabel="step of the GAN", ylabel="I(code; sample), nats", ylim=(-0.3, 5))
-    axes.legend(frameon=False, loc="center right")
+    axes.legend(frameon=False, loc="center left")
 
 
 def gan() -> Figure:
