@@ -35,9 +35,9 @@ def test_the_first_command_is_within_a_twentieth_nat(seed, outcome, tmp_path, ca
 
 @pytest.mark.trained
 @pytest.mark.slow
-def test_twenty_dimensions_are_within_a_seventh_of_a_nat(seed, outcome, tmp_path, capsys) -> None:
+def test_twenty_dimensions_are_within_a_fifth_of_a_nat(seed, outcome, tmp_path, capsys) -> None:
     short = "--trainer.max_epochs=10"  # of 30
-    outcome(reported("gaussian_20d.yaml", seed, tmp_path, capsys, short) - 2.0, -0.15, 0.15)
+    outcome(reported("gaussian_20d.yaml", seed, tmp_path, capsys, short) - 2.0, -0.2, 0.2)
 
 
 @pytest.mark.trained

@@ -229,7 +229,7 @@ def test_benchmark_tasks_are_met(name: str, seed: int, outcome) -> None:
     task = beyond_normal_tasks()[name]
     x, z = task.sample(5_000, torch.Generator().manual_seed(seed))
     result = estimate_mutual_information(x, z, seed=seed, progress_bar=False)
-    outcome(result.nats - task.mutual_information, -0.05, 0.05)
+    outcome(result.nats - task.mutual_information, -0.08, 0.08)
 
 
 @pytest.mark.trained

@@ -164,7 +164,7 @@ def test_an_encoder_that_learns_is_followed(seed, outcome):
         truth = 6.5 * number / 1000
         learner.update(*single(64, correlation(truth, 4), stream, dim=4))
         if number % 250 == 0:
-            outcome(learner.compute().mi / truth, 0.85, 1.15, of=f"at {truth} nats")
+            outcome(learner.compute().mi / truth, 0.7, 1.2, of=f"at {truth} nats")
 
 
 @pytest.mark.trained

@@ -62,7 +62,7 @@ def test_bound_of_an_f_divergence_reports_the_other_number():
 
 
 # Losses without a variance, whose estimates rest on few of the rows held out.
-TOLERANCE = {"ReverseKL": (0.005, 0.12), "Pearson": (0.012, 0.1)}  # at rho = .3 and .9
+TOLERANCE = {"ReverseKL": (0.012, 0.25), "Pearson": (0.012, 0.1)}  # at rho = .3 and .9
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ TOLERANCE = {"ReverseKL": (0.005, 0.12), "Pearson": (0.012, 0.1)}  # at rho = .3
 @pytest.mark.parametrize("rho", [0.3, 0.9])
 def test_mutual_information_of_a_trained_critic(member, rho, seed, outcome):
     scores = held_out(trained_critic(member, rho, seed), rho)
-    room = TOLERANCE.get(member, (0.005, 0.025))[rho > 0.5]
+    room = TOLERANCE.get(member, (0.012, 0.06))[rho > 0.5]
     for normalize in (True, False):
         error = FDivergence(make_divergence(member), normalize).estimate(
             *scores

@@ -20,7 +20,7 @@ from mine_lightning import (
 from objective_cases import every_case
 from shared import QUIET
 
-TOLERANCE = {"64-true": 0.002, "bf16-mixed": 0.005, "bf16-true": 0.06}  # nats, of 0.51
+TOLERANCE = {"64-true": 0.002, "bf16-mixed": 0.01, "bf16-true": 0.06}  # nats, of 0.51
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="16-mixed needs CUDA")
 
 

@@ -39,7 +39,8 @@ class InfoNCE(Objective):
 
     Args:
         include_positive: Whether the positive is among the candidates. Without it there is no
-            ceiling, but the estimate is neither a lower nor an upper bound.
+            ceiling, but the estimate is neither a lower nor an upper bound, and a row needs several
+            partners: with one alone the value, a difference of two scores, grows without end.
         temperature: What scores are divided by. Loss and estimate divide alike: the bound holds for
             the critic :math:`T / \text{temperature}`, which is the one trained.
         learn_temperature: Whether the temperature is learnt with the critic, starting from
