@@ -14,7 +14,6 @@ from sklearn.datasets import load_digits
 
 from mine_lightning import MutualInformationEstimate, estimate_mutual_information
 from mine_lightning.data import GaussianPairs, TableDataModule, beyond_normal_tasks
-from mine_lightning.estimate.call import default_epochs
 from normal_pair import single
 
 QUICK = {"progress_bar": False, "max_epochs": 4}
@@ -204,10 +203,6 @@ def test_rows_of_a_table_module_give_the_same_number(tmp_path) -> None:
 def test_mistakes_are_named(x: np.ndarray, z: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         estimate_mutual_information(x, z)
-
-
-def test_samples_of_every_size_have_their_epochs() -> None:
-    assert [default_epochs(rows) for rows in (50, 5_000, 10_000, 10**6)] == [80, 50, 25, 25]
 
 
 @pytest.mark.trained

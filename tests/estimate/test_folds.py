@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mine_lightning.estimate.folds import CrossFitDataModule, FoldView, Levels, split_folds
+from mine_lightning.estimate.folds import CrossFitData, FoldView, Levels, split_folds
 from mine_lightning.estimate.ratios import FAMILY
 
 
@@ -30,13 +30,13 @@ def test_too_few_rows_are_refused() -> None:
 
 def test_a_views_features_ignore_the_rows_held_out() -> None:
     x, z = sample()
-    first = CrossFitDataModule(x, z)
+    first = CrossFitData(x, z)
     held = first.folds.held[0]
     changed = x.clone()
     changed[held] += 1000
-    second = CrossFitDataModule(changed, z)
+    second = CrossFitData(changed, z)
     for data in (first, second):
-        data.setup()
+        data.fit()
     train = first.folds.train[0]
     seen, same = (data.views[0](data.x, data.z) for data in (first, second))
     assert torch.equal(seen.x[train], same.x[train])
@@ -62,44 +62,13 @@ def test_equal_rows_are_seen_alike() -> None:
             assert max((rows - rows[0]).abs().max() for rows in alike) < 1e-4
 
 
-def test_batches_have_the_contracts_shapes() -> None:
-    data = CrossFitDataModule(*sample())
-    data.setup()
-    batch = next(iter(data.train_dataloader()))
-    (x, z), offset = batch["pairs"], batch["offset"]
-    assert x.shape == (5, 64, 1, data.x_rows.shape[1] - data.products)
-    assert z.shape == (5, 64, 2, data.z_rows.shape[1] + 1)  # the offset
-    assert offset.shape == (5, 64, 2)
-    assert offset[:, :, 0].mean() > offset[:, :, 1].mean()
-
-
-def test_epochs_differ_and_the_seed_repeats_them() -> None:
-    loaders = []
-    for seed in (0, 0, 1):
-        data = CrossFitDataModule(*sample(), seed=seed)
-        data.setup()
-        loaders.append(data.train_dataloader())
-    first, same, other = ([next(iter(loader))["pairs"][0] for _ in range(2)] for loader in loaders)
-    assert torch.equal(first[0], same[0])
-    assert torch.equal(first[1], same[1])
-    assert not torch.equal(first[0], first[1])
-    assert not torch.equal(first[0], other[0])
-
-
 def test_partners_are_never_the_own_row() -> None:
-    data = CrossFitDataModule(*sample())
-    data.setup()
+    data = CrossFitData(*sample())
+    data.fit()
     rows = data.folds.val
     for given in (rows, torch.cat([rows, rows[:, :1]], dim=1)):
         loader = data.evaluation(given, 20, seed=0)
         assert not (loader.partners == loader.rows.unsqueeze(2)).any()
-
-
-def test_validation_rows_are_gathered_once() -> None:
-    data = CrossFitDataModule(*sample())
-    data.setup()
-    first, again = (list(data.val_dataloader()) for _ in range(2))
-    assert all(batch is same for batch, same in zip(first, again, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -111,13 +80,13 @@ def test_validation_rows_are_gathered_once() -> None:
 )
 def test_mistakes_are_named(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        CrossFitDataModule(*sample(), **arguments)
+        CrossFitData(*sample(), **arguments)
 
 
 def test_rows_beyond_the_most_are_scored_but_train_nothing() -> None:
     x, z = sample(1_000)
-    data = CrossFitDataModule(x, z, max_rows=500)
-    data.setup()
+    data = CrossFitData(x, z, max_rows=500)
+    data.fit()
     assert data.folds.train.shape[1] + data.folds.val.shape[1] == pytest.approx(400, abs=2)
     assert torch.cat(data.folds.held).sort().values.tolist() == list(range(1_000))
     rows = torch.stack(data.folds.held)

@@ -1,10 +1,13 @@
 """Pairs one after the other, or several at a time."""
 
 import joblib
+import numpy as np
 import pandas as pd
 import pytest
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mine_lightning import mutual_information_matrix
+from mine_lightning.estimate.many import chunk_count
 from shared import QUICK
 
 
@@ -13,6 +16,33 @@ def test_the_bar_counts_pairs(frame: pd.DataFrame, capsys: pytest.CaptureFixture
     assert "pair 3 of 3" in capsys.readouterr().err
 
 
+def test_arguments_that_watch_a_training_have_each_pair_alone(frame: pd.DataFrame) -> None:
+    counts = []
+
+    class Count(Callback):
+        def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            counts.append(pl_module.pairs)
+
+    kwargs = {"callbacks": [Count()], "max_epochs": 1, "progress_bar": False}
+    mutual_information_matrix(frame[["a", "b", "c"]], **kwargs)
+    assert counts == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "pairs", "expected"),
+    [(100, 10, 1), (100, 70, 3), (20_000, 7, 3), (10**6, 3, 3), (100, 0, 1)],
+)
+def test_pairs_are_cut_into_chunks_of_bounded_size(rows: int, pairs: int, expected: int) -> None:
+    assert chunk_count([(np.zeros(rows), np.zeros(rows))] * pairs, {}) == expected
+
+
+@pytest.fixture
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several chunks of the few pairs of a small table."""
+    monkeypatch.setattr("mine_lightning.estimate.many.PAIRS_TOGETHER", 2)
+
+
+@pytest.mark.usefixtures("two_at_once")
 def test_two_processes_give_the_same(frame: pd.DataFrame) -> None:
     one = mutual_information_matrix(frame[["a", "b", "c"]], **QUICK)
     with joblib.parallel_config(n_jobs=2):
@@ -21,6 +51,7 @@ def test_two_processes_give_the_same(frame: pd.DataFrame) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("two_at_once")
 @pytest.mark.filterwarnings("ignore")  # of the cluster's own
 def test_a_cluster_of_two_processes_gives_the_same(frame: pd.DataFrame) -> None:
     from distributed import Client, LocalCluster

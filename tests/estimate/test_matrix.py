@@ -118,7 +118,7 @@ def test_all_columns_are_checked_before_the_first_pair(
     def fail(*args: object, **kwargs: object) -> None:
         raise AssertionError("a pair was estimated")
 
-    monkeypatch.setattr("mine_lightning.estimate.many.estimate_mutual_information", fail)
+    monkeypatch.setattr("mine_lightning.estimate.many.estimate_together", fail)
     for call in (mutual_information_matrix, partial(mutual_information_with, target="a")):
         with pytest.raises(ValueError, match=message):
             call(frame.assign(bad=column), **QUICK)
@@ -139,7 +139,7 @@ def test_one_against_many(frame: pd.DataFrame, target: object) -> None:
     found = mutual_information_with(frame, target, **QUICK)
     assert [*found.estimates] == [("a", "kind"), ("b", "kind"), ("c", "kind")]
     expected = mutual_information_matrix(frame[["b", "kind"]], **QUICK)
-    assert found["kind", "b"].nats == expected["b", "kind"].nats
+    assert found["kind", "b"].nats == pytest.approx(expected["b", "kind"].nats, abs=1e-4)
     assert found.to_frame()["p_value_adjusted"].between(0, 1).all()
     assert "kind" in str(found)
     assert len(found) == 3

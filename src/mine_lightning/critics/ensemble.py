@@ -103,6 +103,18 @@ class CriticEnsemble(Critic):
             raise ValueError(f"Expected `index` in [0, {self.members}), got {index}.")
         return _member(self.critic, index)
 
+    def take(self, chosen: Tensor) -> "CriticEnsemble":
+        """Return copies of some members, which may be named more than once.
+
+        Args:
+            chosen: Their numbers, shape ``(F,)``.
+        """
+        taken = copy.deepcopy(self)
+        taken.members, taken.seeds = len(chosen), [self.seeds[n] for n in chosen.tolist()]
+        for value in _state(taken).values():
+            value.data = value.data[chosen]
+        return taken
+
     def copy_members(self, source: "CriticEnsemble", chosen: Tensor) -> None:
         """Take over the weights of some members.
 

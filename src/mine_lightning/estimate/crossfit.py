@@ -1,11 +1,11 @@
-"""The LightningModule behind the one-call estimate: one critic for each fold, trained as one."""
+"""The LightningModule behind the estimates: one critic for each fold of each pair, all as one."""
 
 import copy
 import math
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
@@ -16,9 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from mine_lightning.critics.backprop import Backprop
 from mine_lightning.critics.ensemble import CriticEnsemble
-from mine_lightning.critics.layers import PairLinear
 from mine_lightning.critics.networks import ConcatCritic
-from mine_lightning.data.loading.placement import beside
 from mine_lightning.estimate.folds import FoldView, padded, with_pairs
 from mine_lightning.estimate.readout import corrected_terms
 from mine_lightning.support.distributed import Processes
@@ -42,23 +40,47 @@ STEP_SHARE = 0.02  # of the standard error of the gain: smaller steps are not to
 LEAST_GAIN = 5e-4  # by which it has to improve on the closed form
 
 
-class CrossFitEstimator(LightningModule):
-    """Train one critic for each fold on what a closed form leaves over.
+class FittedFolds(NamedTuple):
+    """What training leaves of one pair of variables.
 
-    Batches come from :class:`~mine_lightning.estimate.folds.CrossFitDataModule`; the score of a
-    pair is the batch's offset plus the network's output, which starts at zero and fades out where
+    Attributes:
+        best: The state of each fold's critic that the validation rows prefer.
+        late: The last state that keeps half of its gain.
+        gain: By how much the best ones improve on the closed forms' losses, shape ``(E,)``.
+        best_epoch: The epochs that they are from, shape ``(E,)``.
+        learning_curve: Nats on validation rows, shape ``(1 + epochs, E)``.
+        validation_loss: The loss there, likewise.
+        finished: Whether training had nothing left to gain.
+    """
+
+    best: CriticEnsemble
+    late: CriticEnsemble
+    gain: Tensor
+    best_epoch: Tensor
+    learning_curve: Tensor
+    validation_loss: Tensor
+    finished: bool
+
+
+class CrossFitEstimator(LightningModule):
+    """Train one critic for each fold of each of P pairs of variables on what closed forms leave.
+
+    Batches come from :class:`~mine_lightning.estimate.minibatches.CrossFitDataModule`; the score of
+    a pair is the batch's offset plus the network's output, which starts at zero and fades out where
     the offset is larger than the rows can check. The loss is that of
     :func:`~mine_lightning.estimate.ratios.base.logistic_losses`. After every epoch the
     exponentially averaged weights are compared, fold by fold, on the validation rows. Two states
     are kept for each fold: ``best``, and ``late``, the last one that keeps half of the best one's
-    gain. Training ends when no fold has improved for several epochs, fewer while the gain is
-    within its standard error, or, after ``usual_epochs``, as soon as most folds do not improve. The
-    closed form alone is kept unless the network improves on its loss noticeably: where the
+    gain. Training of a pair of variables ends when no fold has improved for several epochs, fewer
+    while the gain is within its standard error, or, after ``usual_epochs``, as soon as most folds
+    do not improve. Pairs do not feel each other: their numbers are those of a fit alone. The closed
+    form alone is kept unless the network improves on its loss noticeably: where the
     dependence is large the loss hardly feels how large a score is. Several processes all do the
     same.
 
     Args:
         folds: Number E of folds.
+        pairs: Number P of pairs of variables.
         usual_epochs: Epochs after which only steady improvement goes on; no limit by default.
         seed: Seed of the initial weights.
     """
@@ -71,15 +93,18 @@ class CrossFitEstimator(LightningModule):
     first_losses: Tensor
     best_loss: Tensor
     best_epoch: Tensor
-    late_epoch: Tensor
     done: Tensor
+    epochs: Tensor
 
-    def __init__(self, folds: int = 5, usual_epochs: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, folds: int = 5, pairs: int = 1, usual_epochs: int | None = None, seed: int = 0
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.critics = CriticEnsemble(ConcatCritic(HIDDEN, "silu"), folds, seed)
+        self.critics = CriticEnsemble(ConcatCritic(HIDDEN, "silu"), members=1)
+        self.folds, self.pairs = folds, pairs
         self.usual_epochs, self.seed = usual_epochs, seed
-        self.learning_curve: list[Tensor] = []  # nats on validation rows, (E,) for each epoch
+        self.learning_curve: list[Tensor] = []  # nats on validation rows, (P E,) for each epoch
         self.validation_losses: list[Tensor] = []
 
     def setup(self, stage: str) -> None:
@@ -92,18 +117,23 @@ class CrossFitEstimator(LightningModule):
         if not any(map(is_lazy, self.parameters())):
             return
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.limit = log_rows(data.views)
-        rows = data.folds.val[:, :2]
-        self.score(beside(data.batch(rows, rows.unsqueeze(2)), self.critics))
-        start_at_zero(self.critics, self.seed)
+        self.limit = log_rows(data.pairs[0].views)
+        self.widths = [pair.widths for pair in data.pairs]
+        x, z = (
+            torch.zeros(1, 1, max(side), device=self.device)
+            for side in zip(*self.widths, strict=True)
+        )
+        self.critics(x, z)
+        members = self.folds * self.pairs
+        self.critics = self.critics.take(torch.zeros(members, dtype=torch.long))
+        start_at_zero(self.critics, self.widths, self.seed)
         for name in ("averaged", "best", "late"):
             self.add_module(name, copy.deepcopy(self.critics).requires_grad_(False))
-        folds = self.critics.members
-        self.register_buffer("first_losses", torch.zeros(folds, 0))
-        self.register_buffer("best_loss", torch.zeros(folds))
-        self.register_buffer("best_epoch", torch.zeros(folds, dtype=torch.long))
-        self.register_buffer("late_epoch", torch.zeros(folds, dtype=torch.long))
-        self.register_buffer("done", torch.zeros(folds, dtype=torch.bool))
+        self.register_buffer("first_losses", torch.zeros(members, 0))
+        self.register_buffer("best_loss", torch.zeros(members))
+        self.register_buffer("best_epoch", torch.zeros(members, dtype=torch.long))
+        self.register_buffer("done", torch.zeros(members, dtype=torch.bool))
+        self.register_buffer("epochs", torch.zeros(self.pairs, dtype=torch.long))
 
     def score(
         self, batch: dict[str, Any], critics: nn.Module | None = None
@@ -197,29 +227,32 @@ class CrossFitEstimator(LightningModule):
         self._scores.append(self.score(batch, self.averaged))
 
     def on_validation_epoch_end(self) -> None:
-        """Keep the states that the validation rows prefer; stop when no fold improves."""
+        """Keep the states that the validation rows prefer; end the pairs that do not improve."""
         if self.trainer.sanity_checking:
             return
         losses, estimates = _measured(*_joined(self._scores))
         processes = Processes(alone=self.trainer.world_size == 1)
         processes.share([losses, estimates])  # one decision, also where sums differ in order
+        running = ~self.finished
         self._select(losses)
         self._remember(losses.mean(1), estimates)
         self.log_dict({"val/loss": losses.mean(), "val/mi": estimates.mean()}, prog_bar=True)
-        self.trainer.should_stop |= self.finished
+        self.epochs[running] = len(self.learning_curve) - 1
+        self.done |= self.ended.repeat_interleave(self.folds)
+        self.trainer.should_stop |= bool(self.done.all())
 
     @property
-    def improving(self) -> bool:
-        """Whether most folds improved in the last two epochs."""
-        latest = len(self.learning_curve) - 1
-        return bool((self.best_epoch >= latest - 1).float().mean() > 0.5)
+    def finished(self) -> Tensor:
+        """Which pairs have nothing left to gain, shape ``(P,)``."""
+        return self.done.view(-1, self.folds).all(1)
 
     @property
-    def finished(self) -> bool:
-        """Whether training has nothing left to gain."""
+    def ended(self) -> Tensor:
+        """Which pairs have been trained for long, and most of their folds do not improve."""
         epochs = len(self.learning_curve) - 1
+        improving = (self.best_epoch >= epochs - 1).view(-1, self.folds).float().mean(1) > 0.5
         long = self.usual_epochs is not None and epochs >= self.usual_epochs
-        return bool(self.done.all()) or (long and not self.improving)
+        return torch.full_like(improving, long) & ~improving
 
     def _remember(self, losses: Tensor, estimates: Tensor) -> None:
         self.validation_losses.append(losses.cpu())
@@ -237,15 +270,36 @@ class CrossFitEstimator(LightningModule):
         gained = gain.mean(1) > LEAST_GAIN
         self.best.copy_members(self.averaged, better & gained)
         late = (gain.mean(1) >= LATE_SHARE * self.gain) & gained & ~self.done
-        self.late_epoch[late] = epoch
         self.late.copy_members(self.averaged, late)
         patience = torch.where(self.gain > error, PATIENCE, DOUBTFUL_PATIENCE)
         self.done |= epoch - self.best_epoch >= patience
 
     @property
     def gain(self) -> Tensor:
-        """By how much the best networks improve on the closed forms' losses, shape ``(E,)``."""
+        """By how much the best networks improve on the closed forms' losses, shape ``(P E,)``."""
         return self.first_losses.mean(1) - self.best_loss
+
+    def fitted(self, pair: int) -> FittedFolds:
+        """Return what training leaves of one of the pairs."""
+        members = torch.arange(pair * self.folds, (pair + 1) * self.folds)
+        last = 1 + int(self.epochs[pair])
+        return FittedFolds(
+            best=self._part(self.best, pair, members),
+            late=self._part(self.late, pair, members),
+            gain=self.gain[members].cpu(),
+            best_epoch=self.best_epoch[members].cpu(),
+            learning_curve=torch.stack(self.learning_curve[:last])[:, members],
+            validation_loss=torch.stack(self.validation_losses[:last])[:, members],
+            finished=bool(self.finished[pair]),
+        )
+
+    def _part(self, state: CriticEnsemble, pair: int, members: Tensor) -> CriticEnsemble:
+        """Return the critics of a pair, without the inputs that it does not have."""
+        critics = state.take(members)
+        first: Any = critics.critic.first
+        first.weight.data = first.weight.data[:, :, columns(self.widths, pair)]
+        first.x_features = self.widths[pair][0]
+        return critics
 
     @torch.no_grad()
     def score_all(
@@ -334,19 +388,50 @@ def _joined(scores: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.cat(joint, dim=1), torch.cat(marginal, dim=1)
 
 
-def start_at_zero(critics: CriticEnsemble, seed: int) -> None:
-    """Draw initial weights for standardised inputs, and zero ones for the last layer."""
-    generator = torch.Generator().manual_seed(seed)
-    kinds = (nn.Linear, PairLinear)
-    layers: list[Any] = [layer for layer in critics.modules() if isinstance(layer, kinds)]
-    with torch.no_grad():
-        for layer in layers:
-            first = isinstance(layer, PairLinear)
-            variance = (1 if first else 2) / layer.weight.shape[-1]
-            weight = torch.randn(layer.weight.shape, generator=generator) * math.sqrt(variance)
-            layer.weight.copy_(weight)
-            if layer.bias is not None:
-                bias = torch.rand(layer.bias.shape, generator=generator) * 2 - 1
-                layer.bias.copy_(bias if first else 0.1 * bias)
-        layers[-1].weight.zero_()
-        layers[-1].bias.zero_()
+def columns(widths: Sequence[tuple[int, int]], pair: int) -> Tensor:
+    """Return the places of a pair's features among those of networks for the widest ones.
+
+    Args:
+        widths: Numbers of features of x and of z of each pair.
+        pair: Which one.
+
+    Example:
+        >>> columns([(2, 1), (1, 3)], 0), columns([(2, 1), (1, 3)], 1)
+        (tensor([0, 1, 2]), tensor([0, 2, 3, 4]))
+    """
+    start, (x, z) = max(width for width, _ in widths), widths[pair]
+    return torch.cat([torch.arange(x), start + torch.arange(z)])
+
+
+@torch.no_grad()
+def start_at_zero(critics: CriticEnsemble, widths: Sequence[tuple[int, int]], seed: int) -> None:
+    """Draw initial weights for standardised inputs, and zero ones for the last layer.
+
+    Each pair has those that it would have alone, and zeros for inputs that it does not have.
+    """
+    critic: Any = critics.critic
+    first, head = critic.first, list(critic.head)
+    first.weight.zero_()
+    folds = critics.members // len(widths)
+    for pair in range(len(widths)):
+        generator = torch.Generator().manual_seed(seed)
+        members, shown = slice(pair * folds, (pair + 1) * folds), columns(widths, pair)
+        first.weight[members, :, shown], first.bias[members] = drawn(
+            first.weight[members, :, shown], 1.0, 1.0, generator
+        )
+        for layer in head:
+            layer.weight[members], layer.bias[members] = drawn(
+                layer.weight[members], 2.0, 0.1, generator
+            )
+    head[-1].weight.zero_()
+    head[-1].bias.zero_()
+
+
+def drawn(
+    weight: Tensor, gain: float, bound: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw weights of a given shape and variance gain / width, and biases within a bound."""
+    scale = math.sqrt(gain / weight.shape[-1])
+    drawn = scale * torch.randn(weight.shape, generator=generator)
+    biases = bound * (2 * torch.rand(weight.shape[:-1], generator=generator) - 1)
+    return drawn.to(weight), biases.to(weight)

@@ -6,15 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.nn import functional as F
 
-from mine_lightning.data.loading.loaders import EpochLoader, gather, spawn_generator
-from mine_lightning.data.loading.placement import training_device
-from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
-from mine_lightning.data.loading.stacks import Batch, Stacking
-from mine_lightning.data.samplers import Derangement, Partners
+from mine_lightning.data.loading.loaders import gather, spawn_generator
+from mine_lightning.data.loading.stacks import Batch
+from mine_lightning.data.samplers import Partners
 from mine_lightning.data.transforms import Transform
 from mine_lightning.estimate.directions import CommonDirections, bounded
 from mine_lightning.estimate.features import Described, Features
@@ -23,16 +20,15 @@ from mine_lightning.estimate.reduction import Reduction
 from mine_lightning.estimate.splits import Folds, Splitter, split_folds
 from mine_lightning.support.arguments import check_integer
 
-__all__ = ["CrossFitDataModule", "FoldView", "Levels", "padded"]
+__all__ = ["CrossFitData", "FoldEvaluation", "FoldView", "Levels", "filled", "padded"]
 
-PAIRS_AT_ONCE, ROWS_AT_ONCE = 4096, 4096  # scored, and gathered for training, of each fold
+PAIRS_AT_ONCE = 4096  # scored, of each fold
 MOST_FITTED = 20_000  # training rows that closed forms are fitted on
 ROWS_FOR_DIRECTIONS = 3_000
 # Changed alone by `benchmarks/constants.py`, these change the mean error of .140 nats by: products
 # 0, +.0030 ± .0025, 32, -.0007 ± .0008; bound 2, -.0003 ± .0014, 8, +.0017 ± .0008; fraction .06,
 # +.009 ± .012, .25, +.008 ± .006; gain 0, +.0005 ± .0011.
 MOST_PRODUCTS = 8  # of paired columns, shown to the network
-EPOCH_BATCHES = 32  # at most: where rows are many, an epoch is a part of them
 MOST_VALIDATED = 2_000  # rows scored after an epoch
 OFFSET_BOUND = 4.0  # nats, at which the offset that the network is shown levels off
 VAL_FRACTION = 0.125  # of the rows outside a fold
@@ -160,8 +156,8 @@ class FoldView:
         )
 
 
-class CrossFitDataModule(LightningDataModule):
-    """Batches for an ensemble with one critic for each fold.
+class CrossFitData:
+    """The rows of a pair of variables, as the critics of its folds see them.
 
     If one of the variables is discrete, let it be z: see :attr:`levels`.
 
@@ -198,7 +194,6 @@ class CrossFitDataModule(LightningDataModule):
         groups: Tensor | None = None,
         max_rows: int = 100_000,
     ) -> None:
-        super().__init__()
         check_integer("max_rows", max_rows, least=50)
         self.x, self.z, self.seed = x, z, seed
         self.levels, self.groups = Levels.of(z), groups
@@ -212,9 +207,18 @@ class CrossFitDataModule(LightningDataModule):
         self.batch_size = min(BATCH_SIZE, rows, max(64, rows // 10))
         self.x_transform, self.z_transform = x_transform, z_transform
         self.views: list[FoldView] = []
-        self._validation: FoldEvaluation | None = None
 
-    def setup(self, stage: str | None = None) -> None:
+    @property
+    def shape(self) -> tuple[int, torch.Size, torch.Size]:
+        """Numbers of rows, in all, training and validation: pairs with the same train together."""
+        return len(self.x), self.folds.train.shape, self.folds.val.shape
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """The numbers of features F_x and F_z that the networks are shown."""
+        return self.x_rows.shape[1] - self.products, self.z_rows.shape[1] + 1
+
+    def fit(self) -> None:
         """Fit every fold's view on its training rows and apply it to the rows that it needs."""
         if self.views:
             return
@@ -264,16 +268,9 @@ class CrossFitDataModule(LightningDataModule):
             ]
         )
 
-    def train_dataloader(self) -> EpochLoader | Prefetcher:
-        stacking = Stacking.of(self.trainer)
-        return prefetched(FoldLoader(self, stacking), training_device(self.trainer))
-
-    def val_dataloader(self) -> "FoldEvaluation":
-        """The same batches after every epoch."""
-        if self._validation is None:
-            rows = self.folds.val[:, :MOST_VALIDATED]
-            self._validation = self.evaluation(rows, VAL_PARTNERS, seed=2).kept()
-        return self._validation
+    def validation(self) -> "FoldEvaluation":
+        """Return a loader of the validation rows, with the same batches every time."""
+        return self.evaluation(self.folds.val[:, :MOST_VALIDATED], VAL_PARTNERS, seed=2)
 
     def evaluation(self, rows: Tensor, partners: int, seed: int) -> "FoldEvaluation":
         """Return a loader of given rows, shape ``(E, N)``, with partners from among them."""
@@ -313,37 +310,6 @@ def padded(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack(filled(tensors))
 
 
-class FoldLoader(EpochLoader):
-    """Training minibatches of all folds at once, each fold in an order of its own.
-
-    Args:
-        data: Where the rows are.
-        stacking: How they are handed over; one by one by default.
-    """
-
-    def __init__(self, data: CrossFitDataModule, stacking: Stacking | None = None) -> None:
-        self.data = data
-        rows = data.folds.train.shape[1]
-        super().__init__(min(EPOCH_BATCHES, rows // data.batch_size), stacking)
-
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        train, size = self.data.folds.train, self.data.batch_size
-        most = size * max(1, ROWS_AT_ONCE // size)
-        generator = spawn_generator(self.data.seed, 3, epoch)
-        drawn = torch.rand(train.shape, generator=generator).argsort(1)
-        order = train.gather(1, drawn[:, : self.batches * size])
-        partners = Derangement().partners(order, order.shape[1], generator)
-        for rows, others in zip(order.split(most, 1), partners.split(most, 1), strict=True):
-            yield from slices(self.data.batch(rows, others.unsqueeze(2)), size)
-
-
-def slices(batch: Batch, size: int) -> Iterator[Batch]:
-    """Cut a batch into views of so many rows each."""
-    (x, z), offset = batch["pairs"], batch["offset"]
-    for a, b, c in zip(*(part.split(size, 1) for part in (x, z, offset)), strict=True):
-        yield {"pairs": (a, b), "offset": c}
-
-
 class FoldEvaluation:
     """Given rows of each fold once, in order, in chunks, with the same partners every time.
 
@@ -353,25 +319,16 @@ class FoldEvaluation:
         partners: Row numbers of the partners, shape ``(E, N, K)``.
     """
 
-    def __init__(self, data: CrossFitDataModule, rows: Tensor, partners: Tensor) -> None:
+    def __init__(self, data: CrossFitData, rows: Tensor, partners: Tensor) -> None:
         self.data, self.rows, self.partners = data, rows, partners
         self.chunk = max(1, PAIRS_AT_ONCE // (1 + partners.shape[2]))
-        self._batches: list[Batch] | None = None
 
     def __len__(self) -> int:
         return math.ceil(self.rows.shape[1] / self.chunk)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._made() if self._batches is None else iter(self._batches)
-
-    def _made(self) -> Iterator[Batch]:
         chunks = zip(
             self.rows.split(self.chunk, 1), self.partners.split(self.chunk, 1), strict=True
         )
         for rows, partners in chunks:
             yield self.data.batch(rows, partners)
-
-    def kept(self) -> Self:
-        """Make the batches once for all."""
-        self._batches = list(self._made())
-        return self

@@ -1,19 +1,23 @@
 """Estimates for many pairs of variables, spread by joblib over what there is."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from mine_lightning.estimate.arguments import EstimateArguments
-from mine_lightning.estimate.call import estimate_mutual_information
 from mine_lightning.estimate.results import MutualInformationEstimate
+from mine_lightning.estimate.together import estimate_together
 
 __all__ = ["estimate_each"]
 
 BAR = "pair {n_fmt} of {total_fmt} |{bar}| {elapsed}<{remaining}"
+PAIRS_TOGETHER, VALUES_TOGETHER = 32, 2**17  # at most, trained in one fit; numbers in their columns
+WATCHES = {"callbacks", "logger", "max_time", "profiler", "trainer"}
 
 
 def estimate_each(
@@ -21,8 +25,9 @@ def estimate_each(
 ) -> Iterator[MutualInformationEstimate]:
     """Yield the estimate of each pair in turn, under one progress bar that counts pairs.
 
-    Under ``joblib.parallel_config(n_jobs=2)`` two are worked on at a time, and other backends
-    spread them over machines; the results are the same.
+    Pairs are trained together, in chunks; one by one where an argument watches the training of a
+    pair. Under ``joblib.parallel_config(n_jobs=2)`` two chunks are worked on at a time, and other
+    backends spread them over machines; the results are the same.
 
     Args:
         sides: x and z of each pair, as for :func:`~mine_lightning.estimate_mutual_information`.
@@ -36,7 +41,20 @@ def estimate_each(
         [60, 60]
     """
     quiet: EstimateArguments = {**arguments, "progress_bar": False}
-    job = delayed(partial(estimate_mutual_information, **quiet))
-    results = Parallel(return_as="generator")(job(x, z) for x, z in sides)
-    shown = arguments.get("progress_bar", True)
-    yield from tqdm(results, total=len(sides), bar_format=BAR, disable=not shown)
+    job = delayed(partial(estimate_together, **quiet))
+    chunks = np.array_split(np.arange(len(sides)), chunk_count(sides, arguments))
+    found = Parallel(return_as="generator")(job([sides[n] for n in chunk]) for chunk in chunks)
+    with tqdm(
+        total=len(sides), bar_format=BAR, disable=not arguments.get("progress_bar", True)
+    ) as bar:
+        for results in found:
+            bar.update(len(results))
+            yield from results
+
+
+def chunk_count(sides: Sequence[tuple[Any, Any]], arguments: EstimateArguments) -> int:
+    """Return in how many chunks pairs are trained."""
+    if not sides or WATCHES & arguments.keys():
+        return max(1, len(sides))
+    values = max(np.size(x) + np.size(z) for x, z in sides)
+    return math.ceil(len(sides) / max(1, min(PAIRS_TOGETHER, VALUES_TOGETHER // values)))

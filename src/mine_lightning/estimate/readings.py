@@ -9,13 +9,13 @@ from torch import Tensor
 from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.data.loading.loaders import spawn_generator
 from mine_lightning.estimate.calibration import SEEN
-from mine_lightning.estimate.crossfit import CrossFitEstimator
+from mine_lightning.estimate.crossfit import CrossFitEstimator, FittedFolds
 from mine_lightning.estimate.dependence import mean_variance
 from mine_lightning.estimate.diagnostics import LEAST_PAIRS, effective_sample_size
 from mine_lightning.estimate.folds import (
     MOST_VALIDATED,
     VAL_PARTNERS,
-    CrossFitDataModule,
+    CrossFitData,
     FoldEvaluation,
 )
 from mine_lightning.estimate.permutation import Rings, ring_size, rings
@@ -53,7 +53,7 @@ class FoldScores(NamedTuple):
 
 def score_folds(
     model: CrossFitEstimator,
-    data: CrossFitDataModule,
+    data: CrossFitData,
     states: Sequence[CriticEnsemble],
     rows: list[Tensor],
     partners: int = PARTNERS,
@@ -75,7 +75,7 @@ def score_folds(
 
 
 def _read(
-    data: CrossFitDataModule,
+    data: CrossFitData,
     rows: list[Tensor],
     found: list[Rings],
     scores: tuple[Tensor, Tensor],
@@ -97,7 +97,7 @@ def _read(
     return FoldScores(joint, marginal, terms, turned)
 
 
-def _loader(data: CrossFitDataModule, rows: list[Tensor], partners: list[Tensor]) -> FoldEvaluation:
+def _loader(data: CrossFitData, rows: list[Tensor], partners: list[Tensor]) -> FoldEvaluation:
     """Return a loader of rows, repeated where a fold has fewer, with partners or all levels."""
     longest = max(map(len, rows))
     places = [torch.arange(longest) % len(part) for part in rows]
@@ -194,12 +194,12 @@ def between(
     return held_out + weight * (in_sample - held_out)
 
 
-def _seen(data: CrossFitDataModule) -> Tensor:
+def _seen(data: CrossFitData) -> Tensor:
     """Return the training rows that are scored, shape ``(E, n)``."""
     return data.folds.train[:, : min(MOST_SEEN, 2 * len(data.folds.held[0]))]
 
 
-def scored_pairs(data: CrossFitDataModule) -> float:
+def scored_pairs(data: CrossFitData) -> float:
     """Return how many pairs :func:`read` scores, over those of a validation."""
     few, many = PARTNERS, HELD_PARTNERS
     if data.levels is not None:
@@ -208,16 +208,10 @@ def scored_pairs(data: CrossFitDataModule) -> float:
     return pairs / ((1 + VAL_PARTNERS) * data.folds.val[:, :MOST_VALIDATED].numel())
 
 
-def read(model: CrossFitEstimator, data: CrossFitDataModule) -> Readings:
-    """Score the rows after a fit."""
-    states = [model.late, model.best]
+def read(model: CrossFitEstimator, fitted: FittedFolds, data: CrossFitData) -> Readings:
+    """Score the rows of a pair of variables after a fit."""
+    states = [fitted.late, fitted.best]
     late, best = score_folds(model, data, states, data.folds.held, HELD_PARTNERS)
-    (seen,) = score_folds(model, data, [model.late], list(_seen(data)))
-    return Readings(
-        late,
-        seen,
-        best,
-        data.levels is not None,
-        [view.choice for view in data.views],
-        model.gain.cpu(),
-    )
+    (seen,) = score_folds(model, data, [fitted.late], list(_seen(data)))
+    choices = [view.choice for view in data.views]
+    return Readings(late, seen, best, data.levels is not None, choices, fitted.gain)

@@ -1,0 +1,127 @@
+"""Minibatches for the critics of all folds of several pairs of variables, side by side."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from mine_lightning.data.loading.loaders import EpochLoader, spawn_generator
+from mine_lightning.data.loading.placement import training_device
+from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
+from mine_lightning.data.loading.stacks import Batch, Stacking
+from mine_lightning.data.samplers import Derangement
+from mine_lightning.estimate.folds import CrossFitData, filled
+
+__all__ = ["CrossFitDataModule", "FoldLoader"]
+
+ROWS_AT_ONCE, EPOCHS_AT_ONCE = 4096, 16  # gathered for training, of each fold
+EPOCH_BATCHES = 32  # at most: where rows are many, an epoch is a part of them
+
+
+class CrossFitDataModule(LightningDataModule):
+    """Batches for an ensemble with one critic for each fold of each of P pairs of variables.
+
+    A batch is that of :class:`~mine_lightning.estimate.folds.CrossFitData` with the folds of one
+    pair after those of another, P E in all, and features filled up with zeros.
+
+    Args:
+        pairs: The pairs, with rows and folds of the same :attr:`CrossFitData.shape`, and one seed.
+    """
+
+    def __init__(self, pairs: Sequence[CrossFitData]) -> None:
+        super().__init__()
+        self.pairs = pairs
+        self._validation: Validation | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Fit what the critics see of each pair."""
+        for pair in self.pairs:
+            pair.fit()
+
+    def batch(self, rows: Sequence[Tensor], partners: Sequence[Tensor]) -> Batch:
+        """Return the batch of some rows of each pair, see :meth:`CrossFitData.batch`."""
+        each = zip(self.pairs, rows, partners, strict=True)
+        return side_by_side([pair.batch(*places) for pair, *places in each])
+
+    def train_dataloader(self) -> EpochLoader | Prefetcher:
+        loader = FoldLoader(self, Stacking.of(self.trainer))
+        return prefetched(loader, training_device(self.trainer))
+
+    def val_dataloader(self) -> "Validation":
+        if self._validation is None:
+            self._validation = Validation(self.pairs)
+        return self._validation
+
+
+class Validation:
+    """The validation rows of several pairs: the same batches after every epoch, made once."""
+
+    def __init__(self, pairs: Sequence[CrossFitData]) -> None:
+        loaders = [pair.validation() for pair in pairs]
+        self.batches = [side_by_side(each) for each in zip(*loaders, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.batches)
+
+
+def side_by_side(batches: Sequence[Batch]) -> Batch:
+    """Return the batches of several pairs as one, with features filled up with zeros."""
+    x, z = (torch.cat(filled(side)) for side in zip(*(b["pairs"] for b in batches), strict=True))
+    return {"pairs": (x, z), "offset": torch.cat([batch["offset"] for batch in batches])}
+
+
+class FoldLoader(EpochLoader):
+    """Training minibatches of all folds at once, each fold in an order of its own.
+
+    The order is the same for all pairs. Where rows are few, several epochs are gathered at once.
+
+    Args:
+        data: Where the rows are.
+        stacking: How they are handed over; one by one by default.
+    """
+
+    def __init__(self, data: CrossFitDataModule, stacking: Stacking | None = None) -> None:
+        self.data, first = data, data.pairs[0]
+        self.shape, self.seed, self.size = first.folds.train.shape, first.seed, first.batch_size
+        super().__init__(min(EPOCH_BATCHES, self.shape[1] // self.size), stacking)
+        self.span = min(EPOCHS_AT_ONCE, max(1, ROWS_AT_ONCE // (self.batches * self.size)))
+        self._ahead: dict[int, list[Batch]] = {}
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        if self.span == 1:
+            return self._made([epoch])
+        if epoch not in self._ahead:
+            epochs = range(epoch, epoch + self.span)
+            made = self._made(epochs)
+            self._ahead = {e: list(islice(made, self.batches)) for e in epochs}
+        return iter(self._ahead[epoch])
+
+    def _made(self, epochs: Sequence[int]) -> Iterator[Batch]:
+        """Yield the minibatches of some epochs."""
+        most = self.size * max(1, ROWS_AT_ONCE // self.size)
+        drawn = zip(*map(self._drawn, epochs), strict=True)
+        chunks = zip(*(torch.cat(places, dim=1).split(most, 1) for places in drawn), strict=True)
+        trains = [pair.folds.train for pair in self.data.pairs]
+        for places, others in chunks:
+            rows = [train.gather(1, places) for train in trains]
+            partners = [train.gather(1, others).unsqueeze(2) for train in trains]
+            yield from slices(self.data.batch(rows, partners), self.size)
+
+    def _drawn(self, epoch: int) -> tuple[Tensor, Tensor]:
+        """Return the order of the training rows, by their places, and their partners."""
+        generator = spawn_generator(self.seed, 3, epoch)
+        drawn = torch.rand(self.shape, generator=generator).argsort(1)
+        order = drawn[:, : self.batches * self.size]
+        return order, Derangement().partners(order, order.shape[1], generator)
+
+
+def slices(batch: Batch, size: int) -> Iterator[Batch]:
+    """Cut a batch into views of so many rows each."""
+    (x, z), offset = batch["pairs"], batch["offset"]
+    for a, b, c in zip(*(part.split(size, 1) for part in (x, z, offset)), strict=True):
+        yield {"pairs": (a, b), "offset": c}

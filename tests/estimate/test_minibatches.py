@@ -1,0 +1,73 @@
+"""Minibatches of the folds of one pair of variables or of many."""
+
+import pytest
+import torch
+
+from mine_lightning.estimate.folds import CrossFitData
+from mine_lightning.estimate.minibatches import CrossFitDataModule
+
+
+def sample(rows: int = 203) -> tuple[torch.Tensor, torch.Tensor]:
+    x, noise = torch.randn(2, rows, 2, generator=torch.Generator().manual_seed(0))
+    return x, x[:, :1] + noise[:, :1]
+
+
+def test_batches_have_the_contracts_shapes() -> None:
+    data = CrossFitData(*sample())
+    module = CrossFitDataModule([data])
+    module.setup()
+    batch = next(iter(module.train_dataloader()))
+    (x, z), offset = batch["pairs"], batch["offset"]
+    assert x.shape == (5, 64, 1, data.widths[0])
+    assert z.shape == (5, 64, 2, data.widths[1])
+    assert offset.shape == (5, 64, 2)
+    assert offset[:, :, 0].mean() > offset[:, :, 1].mean()
+
+
+def test_epochs_differ_and_the_seed_repeats_them() -> None:
+    loaders = []
+    for seed in (0, 0, 1):
+        data = CrossFitDataModule([CrossFitData(*sample(), seed=seed)])
+        data.setup()
+        loaders.append(data.train_dataloader())
+    first, same, other = ([next(iter(loader))["pairs"][0] for _ in range(2)] for loader in loaders)
+    assert torch.equal(first[0], same[0])
+    assert torch.equal(first[1], same[1])
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_pairs_stand_side_by_side_as_they_are_alone() -> None:
+    x, z = sample()
+    pairs = [(x, z), (z, z.square() + x[:, 1:]), (x[:, :1], x[:, :1] + z)]
+    parts = [CrossFitData(*pair) for pair in pairs]
+    together = CrossFitDataModule(parts)
+    together.setup()
+    alone = [CrossFitDataModule([part]) for part in parts]
+    for name in ("train_dataloader", "val_dataloader"):
+        batches = [list(getattr(module, name)()) for module in (together, *alone)]
+        for whole, *each in zip(*batches, strict=True):
+            assert torch.equal(whole["offset"], torch.cat([part["offset"] for part in each]))
+            for side, rows in enumerate(whole["pairs"]):
+                for part, own in zip(rows.split(5), each, strict=True):
+                    width = own["pairs"][side].shape[-1]
+                    assert torch.equal(part[..., :width], own["pairs"][side])
+                    assert not part[..., width:].any()
+
+
+def test_epochs_gathered_at_once_are_those_gathered_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = CrossFitDataModule([CrossFitData(*sample())])
+    data.setup()
+    offsets = []
+    for most in (1, 3):
+        monkeypatch.setattr("mine_lightning.estimate.minibatches.EPOCHS_AT_ONCE", most)
+        loader = data.train_dataloader()
+        offsets.append([batch["offset"] for _ in range(4) for batch in loader])
+    assert all(torch.equal(*each) for each in zip(*offsets, strict=True))
+
+
+def test_validation_rows_are_gathered_once() -> None:
+    data = CrossFitDataModule([CrossFitData(*sample())])
+    data.setup()
+    first, again = (list(data.val_dataloader()) for _ in range(2))
+    assert all(batch is same for batch, same in zip(first, again, strict=True))
