@@ -109,10 +109,10 @@ class CriticEnsemble(Critic):
         Args:
             chosen: Their numbers, shape ``(F,)``.
         """
-        taken = copy.deepcopy(self)
+        values = _state(self).values()
+        known = {id(value): _kept(value, value.detach()[chosen]) for value in values}
+        taken = copy.deepcopy(self, known)  # copies nothing that is known already
         taken.members, taken.seeds = len(chosen), [self.seeds[n] for n in chosen.tolist()]
-        for value in _state(taken).values():
-            value.data = value.data[chosen]
         return taken
 
     def copy_members(self, source: "CriticEnsemble", chosen: Tensor) -> None:
@@ -251,9 +251,14 @@ def _stack(template: nn.Module, members: Sequence[nn.Module]) -> None:
         tensors = [_get(member, name) for member in members]
         if not is_lazy(tensors[0]):
             stacked = torch.stack([tensor.detach() for tensor in tensors])
-            if isinstance(tensors[0], nn.Parameter):
-                stacked = nn.Parameter(stacked, requires_grad=tensors[0].requires_grad)
-            _set(template, name, stacked)
+            _set(template, name, _kept(tensors[0], stacked))
+
+
+def _kept(value: Tensor, other: Tensor) -> Tensor:
+    """Return another value of what may be a parameter, for its place."""
+    if isinstance(value, nn.Parameter):
+        return nn.Parameter(other, requires_grad=value.requires_grad)
+    return other
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:

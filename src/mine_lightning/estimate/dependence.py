@@ -130,10 +130,14 @@ def _autocorrelations(rows: Tensor) -> NDArray[np.float64]:
     """Return those of a few columns at lags 0 to N / 4, shape ``(L, D)``."""
     values = rows.double().flatten(1).numpy() if rows.ndim > 1 else rows.double().numpy()[:, None]
     chosen = np.linspace(0, values.shape[1] - 1, min(values.shape[1], MOST_COLUMNS)).astype(int)
-    columns = _standardized(values[:, chosen])
-    spectrum = np.fft.rfft(columns, 2 ** math.ceil(math.log2(2 * len(columns))), axis=0)
-    lagged = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[: max(2, len(columns) // 4)]
-    return lagged / np.where(lagged[0] > 0, lagged[0], 1)
+    return np.stack([_autocorrelation(column) for column in _standardized(values[:, chosen]).T], 1)
+
+
+def _autocorrelation(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return that of one column, shape ``(L,)``; of all at once it would take much memory."""
+    spectrum = np.fft.rfft(column, 2 ** math.ceil(math.log2(2 * len(column))))
+    lagged = np.fft.irfft(np.abs(spectrum) ** 2)[: max(2, len(column) // 4)]
+    return lagged / (lagged[0] if lagged[0] > 0 else 1)
 
 
 def _standardized(columns: NDArray[np.float64]) -> NDArray[np.float64]:

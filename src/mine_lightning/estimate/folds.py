@@ -23,6 +23,7 @@ from mine_lightning.support.arguments import check_integer
 __all__ = ["CrossFitData", "FoldEvaluation", "FoldView", "Levels", "filled", "padded"]
 
 PAIRS_AT_ONCE = 4096  # scored, of each fold
+ROWS_SEEN = 2**15  # described at once: functions of a row are many times its columns
 MOST_FITTED = 20_000  # training rows that closed forms are fitted on
 ROWS_FOR_DIRECTIONS = 3_000
 # Changed alone by `benchmarks/constants.py`, these change the mean error of .140 nats by: products
@@ -34,7 +35,7 @@ OFFSET_BOUND = 4.0  # nats, at which the offset that the network is shown levels
 VAL_FRACTION = 0.125  # of the rows outside a fold
 BATCH_SIZE = 512  # rows; fewer where an epoch would have fewer than ten batches
 VAL_PARTNERS = 5
-MOST_LEVELS = 50
+MOST_LEVELS, LOOKED_AT = 50, 1_000  # values of a variable, and rows that are looked at first
 LEAST_GAIN = 0.3  # of correlation, by oscillations that are shown to the network
 
 
@@ -54,6 +55,8 @@ class Levels(NamedTuple):
     @classmethod
     def of(cls, values: Tensor) -> "Levels | None":
         """Return the distinct rows of a variable if they are few, at least ten rows to each."""
+        if len(values[:LOOKED_AT].flatten(1).unique(dim=0)) > MOST_LEVELS:
+            return None
         _, level, counts = values.flatten(1).unique(dim=0, return_inverse=True, return_counts=True)
         if len(counts) > min(MOST_LEVELS, len(values) // 10):
             return None
@@ -224,15 +227,15 @@ class CrossFitData:
             return
         common = torch.zeros(0, dtype=torch.long) if self.levels is None else self.levels.rows
         needed = [torch.cat([*parts, common]) for parts in zip(*self.folds, strict=True)]
-        self.views, seen = [], []
+        seen: list[Seen] = []
         for rows, train, val in zip(needed, *self.folds[:2], strict=True):
             view = FoldView(self.x_transform, self.z_transform)
             self.views.append(view.fit(self.x, self.z, train, val))
-            seen.append(view(self.x[rows], self.z[rows]))
-        parts = zip(*((s.x_variates, s.x, s.z_variates, s.z) for s in seen), strict=True)
-        u, x, v, z = (torch.cat(filled(part)) for part in parts)
-        self.x_rows, self.z_rows = torch.cat([u, x], dim=1), torch.cat([v, z], dim=1)  # (L, *)
-        self.products = u.shape[1]
+            chunks = [view(self.x[some], self.z[some]) for some in rows.split(ROWS_SEEN)]
+            seen.append(Seen(*map(torch.cat, zip(*chunks, strict=True))))
+        self.products = max(rows.x_variates.shape[1] for rows in seen)
+        self.x_rows = table([(rows.x_variates, rows.x) for rows in seen])  # (L, P + F_x)
+        self.z_rows = table([(rows.z_variates, rows.z) for rows in seen])
         self.codes = [(rows.x_code, rows.z_code) for rows in seen]
         starts = torch.tensor([0, *map(len, needed)]).cumsum(0)
         self.places = torch.zeros(len(needed), len(self.x), dtype=torch.long)  # (E, N) in (L,)
@@ -297,6 +300,19 @@ def with_pairs(z: Tensor, products: Tensor, offset: Tensor) -> Tensor:
     """
     shown = OFFSET_BOUND / 2 * torch.tanh(offset / OFFSET_BOUND)
     return torch.cat([z, products, shown.unsqueeze(-1)], dim=-1)
+
+
+def table(blocks: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Stack the rows of blocks, each two parts side by side that are filled up with zeros."""
+    widths = [max(part.shape[1] for part in parts) for parts in zip(*blocks, strict=True)]
+    rows = blocks[0][0].new_zeros(sum(len(first) for first, _ in blocks), sum(widths))
+    start = 0
+    for first, second in blocks:
+        place = rows[start : start + len(first)]
+        place[:, : first.shape[1]] = first
+        place[:, widths[0] : widths[0] + second.shape[1]] = second
+        start += len(first)
+    return rows
 
 
 def filled(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -22,19 +22,33 @@ class Rings(NamedTuple):
     Turning a ring re-pairs its rows, and all scores that this takes are at hand.
 
     Attributes:
-        partners: Positions of the partners of each row, those k = 1, ..., K places further on in
-            its ring, shape ``(N, K)``.
-        members: Positions of the rows of each ring in order, shape ``(R, K + 1)``. The rows left
-            over are in none; they share partners with the last ring.
+        order: Positions of the rows in random order, ring after ring, shape ``(N,)``. The rows left
+            over are in no ring; they share partners with the last one.
+        size: Number K + 1 of rows in a ring.
     """
 
-    partners: Tensor
-    members: Tensor
+    order: Tensor
+    size: int
+
+    @property
+    def members(self) -> Tensor:
+        """Positions of the rows of each ring in order, shape ``(R, K + 1)``."""
+        return self.order[: len(self.order) - len(self.order) % self.size].view(-1, self.size)
+
+    @property
+    def partners(self) -> Tensor:
+        """Positions of the partners of each row, those 1, ..., K places on, shape ``(N, K)``."""
+        partners = torch.empty(len(self.order), self.size - 1, dtype=torch.long)
+        last = self.order[-self.size :].unsqueeze(0)
+        for ring in (last, self.members):  # the last rows first: a ring overrides them
+            turned = [ring.roll(-step, 1) for step in range(1, self.size)]
+            partners[ring] = torch.stack(turned, dim=2)
+        return partners
 
     @property
     def pairings(self) -> Tensor:
         """Positions of each row itself and of its partners, shape ``(N, 1 + K)``."""
-        own = torch.arange(len(self.partners)).unsqueeze(1)
+        own = torch.arange(len(self.order)).unsqueeze(1)
         return torch.cat([own, self.partners], dim=1)
 
     def sums(self, scores: Tensor) -> Tensor:
@@ -78,14 +92,7 @@ def rings(rows: int, size: int, generator: torch.Generator) -> Rings:
         >>> found.members.shape, found.partners.shape
         (torch.Size([2, 3]), torch.Size([7, 2]))
     """
-    order = torch.randperm(rows, generator=generator)
-    whole = rows - rows % size
-    members = order[:whole].view(-1, size)
-    partners = torch.empty(rows, size - 1, dtype=torch.long)
-    for ring in (order[-size:].unsqueeze(0), members):  # the last rows first: a ring overrides them
-        turned = torch.stack([ring.roll(-step, 1) for step in range(1, size)], dim=2)
-        partners[ring] = turned
-    return Rings(partners, members)
+    return Rings(torch.randperm(rows, generator=generator), size)
 
 
 def p_value(

@@ -17,6 +17,7 @@ from mine_lightning.estimate.folds import (
     VAL_PARTNERS,
     CrossFitData,
     FoldEvaluation,
+    Levels,
 )
 from mine_lightning.estimate.permutation import Rings, ring_size, rings
 from mine_lightning.estimate.ratios import Choice
@@ -33,8 +34,8 @@ class FoldScores(NamedTuple):
     """Scores of given rows, one entry for each fold.
 
     Attributes:
-        joint: Scores of pairs drawn together, shape ``(n,)`` each.
-        marginal: Scores of pairs drawn apart, shape ``(n, K)`` each.
+        joint: Scores of pairs drawn together, shape ``(n,)`` each, float64.
+        marginal: Scores of pairs drawn apart, shape ``(n, K)`` each, float32: they are many.
         terms: The terms whose mean is the estimate, shape ``(n,)`` each.
         turned: Sums of the scores of rows paired anew, see
             :meth:`~mine_lightning.estimate.permutation.Rings.sums`.
@@ -70,42 +71,44 @@ def score_folds(
     generator = spawn_generator(data.seed, 4)
     size = ring_size(min(map(len, rows)), partners)
     found = [rings(len(part), size, generator) for part in rows]
-    loader = _loader(data, rows, [ring.partners for ring in found])
-    return [_read(data, rows, found, scores) for scores in model.score_all(loader, states)]
+    scores = model.score_all(_loader(data, rows, found), states)
+    return [_read(data, rows, found, *of_state) for of_state in scores]
 
 
 def _read(
-    data: CrossFitData,
-    rows: list[Tensor],
-    found: list[Rings],
-    scores: tuple[Tensor, Tensor],
+    data: CrossFitData, rows: list[Tensor], found: list[Rings], joint: Tensor, marginal: Tensor
 ) -> FoldScores:
     """Return what follows from the scores of rows, repeated where a fold has fewer."""
-    sides = [side.double().cpu() for side in scores]
-    joint, marginal = ([s[: len(r)] for s, r in zip(side, rows, strict=True)] for side in sides)
-    both = list(zip(joint, marginal, strict=True))
-    if data.levels is None:
-        terms = [corrected_terms(*pair) for pair in both]
-        paired = [torch.cat([own.unsqueeze(1), apart], dim=1) for own, apart in both]
-    else:
-        terms = [normalized_terms(*pair, data.levels.log_weights) for pair in both]
-        paired = [
-            apart.gather(1, data.levels.numbers[part][ring.pairings])
-            for apart, part, ring in zip(marginal, rows, found, strict=True)
-        ]
-    turned = [ring.sums(table) for ring, table in zip(found, paired, strict=True)]
-    return FoldScores(joint, marginal, terms, turned)
+    own = [scores[: len(part)].double().cpu() for scores, part in zip(joint, rows, strict=True)]
+    apart = [scores[: len(part)].cpu() for scores, part in zip(marginal, rows, strict=True)]
+    folds = zip(rows, found, own, apart, strict=True)
+    terms, turned = zip(*(_of_fold(data.levels, *fold) for fold in folds), strict=True)
+    return FoldScores(own, apart, list(terms), list(turned))
 
 
-def _loader(data: CrossFitData, rows: list[Tensor], partners: list[Tensor]) -> FoldEvaluation:
+def _of_fold(
+    levels: Levels | None, rows: Tensor, ring: Rings, own: Tensor, apart: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the terms of a fold's rows, and the sums of their scores paired anew."""
+    apart = apart.double()
+    if levels is None:
+        paired = torch.cat([own.unsqueeze(1), apart], dim=1)
+        return corrected_terms(own, apart), ring.sums(paired)
+    paired = apart.gather(1, levels.numbers[rows][ring.pairings])
+    return normalized_terms(own, apart, levels.log_weights), ring.sums(paired)
+
+
+def _loader(data: CrossFitData, rows: list[Tensor], found: list[Rings]) -> FoldEvaluation:
     """Return a loader of rows, repeated where a fold has fewer, with partners or all levels."""
     longest = max(map(len, rows))
     places = [torch.arange(longest) % len(part) for part in rows]
     together = torch.stack([part[place] for part, place in zip(rows, places, strict=True)])
     if data.levels is not None:
         return data.all_levels(together, data.levels)
-    each = zip(rows, partners, places, strict=True)
-    return FoldEvaluation(data, together, torch.stack([r[p[place]] for r, p, place in each]))
+    each = zip(rows, found, places, strict=True)
+    return FoldEvaluation(
+        data, together, torch.stack([r[f.partners[place]] for r, f, place in each])
+    )
 
 
 class Readings(NamedTuple):
@@ -156,7 +159,7 @@ class Readings(NamedTuple):
     def lower_bound(self) -> float:
         if self.discrete:
             return self.log_ratios.mean().item()
-        scores = torch.cat(self.best.joint), torch.cat(self.best.marginal)
+        scores = torch.cat(self.best.joint), torch.cat(self.best.marginal).double()
         bounds = [infonce(*scores).item()]
         if effective_sample_size(scores[1]) >= LEAST_PAIRS:
             bounds.append(donsker_varadhan(*scores).item())

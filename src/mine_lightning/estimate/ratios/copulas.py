@@ -1,6 +1,7 @@
 """Closed forms of columns that depend in pairs, one of x and one of z, in any way."""
 
 import math
+from functools import lru_cache
 from typing import Self
 
 import torch
@@ -205,12 +206,17 @@ def histograms(cells: Tensor, pairs: int) -> Tensor:
 def smoothed(counts: Tensor, width: float) -> Tensor:
     """Return the log density of smoothed histograms, uniform along the first axis.
 
-    A Gaussian kernel, reflected at the edges; one row is spread over each strip of the square, so
-    that no density is 0.
+    By :func:`kernel`; one row is spread over each strip of the square, so that no density is 0.
     """
-    places = torch.arange(CELLS, dtype=torch.float64)
-    images = torch.stack([places, -1 - places, 2 * CELLS - 1 - places])
-    kernel = torch.exp(-0.5 * ((places - images.unsqueeze(2)) / width) ** 2).sum(0)
-    kernel = kernel / kernel.sum(0)
-    density = kernel.T @ counts @ kernel + 1 / CELLS
+    spread = kernel(width, CELLS)
+    density = spread.T @ counts @ spread + 1 / CELLS
     return (CELLS * density / density.sum(2, keepdim=True)).log()
+
+
+@lru_cache
+def kernel(width: float, cells: int) -> Tensor:
+    """Return the weights of a Gaussian kernel, reflected at the edges, shape ``(cells, cells)``."""
+    places = torch.arange(cells, dtype=torch.float64)
+    images = torch.stack([places, -1 - places, 2 * cells - 1 - places])
+    weights = torch.exp(-0.5 * ((places - images.unsqueeze(2)) / width) ** 2).sum(0)
+    return weights / weights.sum(0)
