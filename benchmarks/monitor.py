@@ -2,14 +2,15 @@
 
     python benchmarks/monitor.py --steps 200 --rounds 5
 
-Rounds alternate between all settings in one process of one thread; a figure is the median of the
-rounds' ratios to the run without a monitor in the same round. Processor time leaves out what other
-programs take, elapsed time does not: on an idle machine they agree.
+Rounds alternate between all settings in one process of one thread. A figure is a ratio to the run
+without a monitor of the processor time of all steps after the warm-up, each step as fast as in the
+fastest of the rounds: other programs slow some rounds down. In parentheses the ratios of the single
+rounds, as they were.
 """
 
 import argparse
-import statistics
 import time
+from itertools import pairwise
 from typing import Any
 
 import lightning.pytorch as pl
@@ -34,29 +35,26 @@ SETTINGS: dict[str, dict[str, Any] | None] = {
 
 
 class Clock(pl.Callback):
-    """Processor and elapsed seconds for each step after the warm-up."""
+    """Processor seconds of each step after the warm-up, from its start to that of the next."""
 
     def __init__(self, warm_up: int) -> None:
-        self.warm_up, self.steps, self.seconds = warm_up, 0, (0.0, 0.0)
+        self.warm_up = warm_up
+        self.starts: list[float] = []
 
     def on_train_batch_start(self, *args: Any) -> None:
-        self.steps += 1
-        if self.steps == self.warm_up:
-            self.start = time.process_time(), time.perf_counter()
+        self.starts.append(time.process_time())
 
     def on_train_end(self, *args: Any) -> None:
-        steps = self.steps - self.warm_up + 1
-        processor, elapsed = self.start
-        self.seconds = (
-            (time.process_time() - processor) / steps,
-            (time.perf_counter() - elapsed) / steps,
-        )
+        self.starts.append(time.process_time())
+
+    def seconds(self) -> list[float]:
+        return [end - start for start, end in pairwise(self.starts[self.warm_up :])]
 
 
-def step_time(options: dict[str, Any] | None, steps: int) -> tuple[float, float]:
-    """Return processor and elapsed seconds for each step of the host."""
+def step_times(options: dict[str, Any] | None, steps: int, warm_up: int) -> list[float]:
+    """Return processor seconds of each step of the host."""
     pl.seed_everything(0, verbose=False)
-    callbacks: list[pl.Callback] = [clock := Clock(steps // 10)]
+    callbacks: list[pl.Callback] = [clock := Clock(warm_up)]
     if options is not None:
         taps = {"x": "generator:output", "z": "generator:input[code]"}
         learner = MutualInformationLearner(**options.get("learner", {}))
@@ -74,30 +72,33 @@ def step_time(options: dict[str, Any] | None, steps: int) -> tuple[float, float]
         sample_shape=(1, 8, 8), codes=10, noise_dim=54, hidden_features=(256, 256), lr=2e-4
     )
     trainer.fit(host, DigitImages())
-    return clock.seconds
+    return clock.seconds()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--warm-up", type=int, default=2, help="steps that are not timed")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    ratios: dict[str, list[tuple[float, float]]] = {name: [] for name in options.settings}
+    rounds: dict[str, list[list[float]]] = {name: [] for name in options.settings}
     for _ in range(options.rounds):
-        times = {name: step_time(SETTINGS[name], options.steps) for name in options.settings}
-        alone = times["no monitor"]
-        for name, seconds in times.items():
-            ratios[name].append((seconds[0] / alone[0], seconds[1] / alone[1]))
-    print(f"host step without monitor: {1000 * alone[0]:.2f} ms of processor in the last round")
-    print(f"{'setting':20} processor (rounds)         elapsed (rounds)")
-    for name, rounds in ratios.items():
-        columns = (
-            f"x {statistics.median(values):.2f}  ({min(values):.2f} to {max(values):.2f})    "
-            for values in zip(*rounds, strict=True)
-        )
-        print(f"{name:20} {''.join(columns)}")
+        for name in options.settings:
+            times = step_times(SETTINGS[name], options.steps, options.warm_up)
+            rounds[name].append(times)
+    alone = rounds["no monitor"]
+    host = fastest(alone)
+    print(f"host step without monitor: {1000 * host / len(alone[0]):.2f} ms of processor")
+    for name, times in rounds.items():
+        ratios = sorted(sum(ours) / sum(theirs) for ours, theirs in zip(times, alone, strict=True))
+        print(f"{name:20} x {fastest(times) / host:.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+
+
+def fastest(rounds: list[list[float]]) -> float:
+    """Return the time of all steps, each as in the fastest of the rounds."""
+    return sum(map(min, zip(*rounds, strict=True)))
 
 
 if __name__ == "__main__":

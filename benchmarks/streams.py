@@ -1,11 +1,14 @@
 """What the monitor's learner reads on streams of pairs, step by step of a host.
 
     python benchmarks/streams.py truths --steps 10000 --seeds 5
+    python benchmarks/streams.py jumps --steps 1248 --seeds 5
+    python benchmarks/streams.py learning --steps 4000 --seeds 5
     python benchmarks/streams.py extremes --steps 100000 --minutes 30
     python benchmarks/streams.py warps --steps 2000 --seeds 3
 
 The learner gets a batch of 64 pairs at every fourth step, the monitor's defaults. "truths" are
-normal pairs of so many nats; what "extremes" share is infinite, vanishing or unknown, and nothing
+normal pairs of so many nats, which "jumps" change at step 1,000 and "learning" raises by 6.5 in
+4,000 steps; what "extremes" share is infinite, vanishing or unknown, and nothing
 there may run away; "warps" are pairs of known truth that no closed form describes. A run stands in
 ``--folder`` with all that was learned and continues there: ``--minutes`` bounds one call.
 """
@@ -25,9 +28,12 @@ from mine_lightning.monitor import MutualInformationLearner
 
 ROWS, EVERY = 64, 4  # rows of a batch, host steps of an update
 READ, KEPT = 25, 250  # updates between readings, between files
-MARKS = (100, 248, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 100_000)
+JUMP = 250  # updates before a jump
+MARKS = (100, 248, 500, 1_000, 1_248, 2_000, 3_000, 4_000, 5_000, 10_000, 30_000, 100_000)
 Pair = tuple[Tensor, Tensor]
 Draw = Callable[[torch.Generator, int], Pair]  # of the number of the update
+Truth = Callable[[float], float]  # nats, of the number of the update
+Streams = dict[str, tuple[Draw, Truth]]
 
 
 def randn(stream: torch.Generator, *size: int) -> Tensor:
@@ -68,7 +74,11 @@ def spiral(rows: Tensor) -> Tensor:
     return torch.cat((*turned, *rest), 1)
 
 
-def warps() -> dict[str, tuple[Draw, float]]:
+def always(nats: float) -> Truth:
+    return lambda number: nats
+
+
+def warps() -> Streams:
     """Return streams by name with the nats that they share: warps leave those as they are."""
     maps = {
         "network": network(64, 16, 1),
@@ -79,15 +89,37 @@ def warps() -> dict[str, tuple[Draw, float]]:
         "cubes": lambda rows: rows**3,
     }
     return {
-        f"{name} {nats}": (normal(nats, warp=warp), nats)
+        f"{name} {nats}": (normal(nats, warp=warp), always(nats))
         for name, warp in maps.items()
         for nats in (0.5, 2.0, 5.0)
     }
 
 
-def truths() -> dict[str, tuple[Draw, float]]:
+def truths() -> Streams:
     """Return normal pairs by their nats."""
-    return {f"{nats:g}": (normal(nats), nats) for nats in (0, 0.02, 0.1, 0.5, 1, 3, 6, 12)}
+    levels = (0, 0.02, 0.1, 0.5, 1, 3, 6, 12)
+    return {f"{nats:g}": (normal(nats), always(nats)) for nats in levels}
+
+
+def changing(truth: Truth) -> tuple[Draw, Truth]:
+    """Return normal pairs of nats that change."""
+    return lambda stream, number: normal(truth(number))(stream, number), truth
+
+
+def jumps() -> Streams:
+    """Return normal pairs whose nats jump after 1,000 steps."""
+    levels = ((1, 0.1), (0.1, 1), (3, 1), (1, 3))
+    return {
+        f"{before:g} to {after:g}": changing(
+            lambda number, before=before, after=after: before if number <= JUMP else after
+        )
+        for before, after in levels
+    }
+
+
+def learning() -> Streams:
+    """Return normal pairs as of an encoder that learns."""
+    return {"learning": changing(lambda number: 6.5 * number / 1000)}
 
 
 def sums(tails: Callable[[torch.Generator], Tensor]) -> Draw:
@@ -136,7 +168,7 @@ def collapsed(stream: torch.Generator, number: int) -> Pair:
     return z * (number < 500), z
 
 
-def extremes() -> dict[str, tuple[Draw, float]]:
+def extremes() -> Streams:
     """Return streams on which an estimate may run away; what they share is not known here."""
     draws: dict[str, Draw] = {
         "Cauchy": sums(cauchy),
@@ -149,7 +181,7 @@ def extremes() -> dict[str, tuple[Draw, float]]:
         "collapsed": collapsed,
         "deterministic": deterministic,
     }
-    return {name: (draw, math.nan) for name, draw in draws.items()}
+    return {name: (draw, always(math.nan)) for name, draw in draws.items()}
 
 
 class Run:
@@ -203,7 +235,7 @@ class Run:
         }
 
 
-def table(name: str, truth: float, runs: list[Run]) -> str:
+def table(name: str, truth: Truth, runs: list[Run]) -> str:
     """Return a line: the mean reading at the marks, and the share within two standard errors."""
     read = [entry for run in runs for entry in run.seen]
     marks = []
@@ -211,14 +243,17 @@ def table(name: str, truth: float, runs: list[Run]) -> str:
         values = [mi for step, mi, *_ in read if step == mark]
         if values:
             marks.append(f"{mark}: {statistics.mean(values):.3f}")
-    within = statistics.mean(abs(mi - truth) <= 2 * error for _, mi, error, *_ in read)
+    within = statistics.mean(
+        abs(mi - truth(step / EVERY)) <= 2 * error for step, mi, error, *_ in read
+    )
     flagged = statistics.mean(ceiling for *_, ceiling in read)
     return f"{name:20} {'  '.join(marks)}  inside {within:.2f}  at ceiling {flagged:.2f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=["truths", "warps", "extremes"])
+    kinds = {kind.__name__: kind for kind in (truths, jumps, learning, warps, extremes)}
+    parser.add_argument("kind", choices=kinds)
     parser.add_argument("--only", nargs="+", default=[], help="names of streams")
     parser.add_argument("--steps", type=int, default=2_000, help="of the host")
     parser.add_argument("--seeds", type=int, default=1)
@@ -228,7 +263,6 @@ def main() -> None:
     torch.set_num_threads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + 60 * options.minutes
-    kinds = {"truths": truths, "warps": warps, "extremes": extremes}
     for name, (draw, truth) in kinds[options.kind]().items():
         if options.only and name not in options.only:
             continue

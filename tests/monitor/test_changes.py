@@ -38,3 +38,9 @@ def test_the_end_of_a_straight_line_is_found_and_that_of_noise_is_not():
     assert abs(trend(-line) + 0.5) < 0.02
     assert sum(trend(noise(64, seed)) != 0 for seed in range(100)) <= 10
     assert trend(line[:3]) == 0
+
+
+def test_differences_of_rounding_are_no_jump():
+    series = torch.full((64,), 16.0)
+    series[40:] += 1e-5
+    assert change_point(series) == 0

@@ -147,6 +147,26 @@ def test_a_large_value_is_flat_at_a_ceiling_that_is_told():
     assert last.at_ceiling
 
 
+def test_a_side_that_is_the_other_reads_the_ceiling_of_the_whole_window():
+    stream, learner = torch.Generator().manual_seed(0), MutualInformationLearner(window=1024)
+    for _ in range(17):
+        x = torch.randn(64, 3, generator=stream)
+        learner.update(x, x)
+    estimate = learner.compute()
+    assert estimate.mi == pytest.approx(math.log(1024), abs=0.1)
+    assert estimate.ceiling == pytest.approx(math.log(1024), abs=0.1)
+    assert estimate.at_ceiling
+
+
+def test_the_closed_form_is_fitted_at_every_eighth_update_at_most(monkeypatch):
+    fitted, learner = [], MutualInformationLearner()
+    fit = learner._fit
+    monkeypatch.setattr(learner, "_fit", lambda: (fitted.append(learner._updates), fit()))
+    for number in range(26):
+        learner.update(*pairs(rows=8, seed=number))
+    assert fitted == [0, 8, 16, 24]
+
+
 @pytest.mark.trained
 @pytest.mark.parametrize(("before", "after"), [(1.0, 0.1), (1.0, 3.0)])
 def test_a_jump_is_followed_within_62_updates(before, after, seed, outcome):

@@ -146,3 +146,14 @@ def test_a_tap_may_say_which_call_counts():
     assert parse_tap("x", "head:input@last").call == "last"
     with pytest.raises(ValueError, match="Expected `x` to be 'submodule:output'"):
         parse_tap("x", "batch@1")
+
+
+@pytest.mark.parametrize("tap", ["batch[0]", "batch[mean]"])
+def test_a_tap_ends_at_a_tensor(tap):
+    with pytest.raises(ValueError, match=r"to end at a tensor, got the item \[\w+\] of a tensor"):
+        parse_tap("x", tap).pick(B)
+    with pytest.raises(
+        ValueError, match=r"'outputs\[h\]\[2\]' to end at a tensor, got the item \[2\]"
+    ):
+        parse_tap("x", "outputs[h][2]").pick({"h": B})
+    assert torch.equal(parse_tap("x", "outputs[h][2]").pick({"h": [A, A, B]}), B)

@@ -10,6 +10,7 @@ __all__ = ["change_point", "jump", "parts", "trend"]
 PARTS = 64  # of a window
 LEAST = 4  # parts that a mean takes
 CERTAIN = 4.0  # standard errors: one of 500 constant normal series of 64 parts has such a jump
+SMALLEST = 1e-3  # nats, of a standard error: at a ceiling, rows differ by rounding alone
 SHOWN = 2.0  # standard errors: half of such a difference is part of the error
 
 
@@ -32,7 +33,8 @@ def change_point(series: Tensor) -> int:
 
     .. math:: |\bar s_{>k} - \bar s_{\le k}| > 4 \sigma \sqrt{1 / k + 1 / (n - k)}
 
-    with at least four values on either side. A slow change appears as a jump once it is as large.
+    with at least four values on either side, and a standard error of at least .001 nats. A slow
+    change appears as a jump once it is as large.
     """
     count = len(series)
     if count < 2 * LEAST:
@@ -42,7 +44,7 @@ def change_point(series: Tensor) -> int:
     before = sums[first - 1] / first
     after = (sums[-1] - sums[first - 1]) / (count - first)
     errors = (noise(series) * (1 / first + 1 / (count - first))).sqrt()
-    sizes = (after - before).abs() / errors.clamp(min=1e-9)
+    sizes = (after - before).abs() / errors.clamp(min=SMALLEST)
     return int(first[sizes.argmax()]) if sizes.max() > CERTAIN else 0
 
 

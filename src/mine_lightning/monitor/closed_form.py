@@ -36,7 +36,9 @@ __all__ = [
 KNOTS = 1024  # rows that normal scores rest on: they place a rank to a thirtieth
 CELLS, END = 512, 8.0  # ln(1 + 2980): beyond so many spreads lies one last cell
 LOWEST = 0.5 / KNOTS  # rank, as a share
-HIDDEN = 0.04  # of a variate's variance, chosen together with `gain.MISSED`, see there
+# Log ratios below count as this much, a share of e^-60 of a candidate: exponentials below e^-87
+# take float32 a hundred times as long.
+LEAST = -60.0
 SAMPLED = 64  # rows of either half whose bound is computed: a third of the time of a refit
 
 
@@ -108,7 +110,8 @@ class ClosedForm:
 
     def __call__(self, x: Tensor, z: Tensor) -> Tensor:
         """Return the log ratios of every x with every z, shape ``(N, M)``, in nats."""
-        return all_pairs(*self.variates(x, z), self.pairs.correlations).float()
+        scores = all_pairs(*self.variates(x, z), self.pairs.correlations)
+        return scores.clamp_(min=LEAST).float()
 
 
 class ScoredForm(ClosedForm):
@@ -153,7 +156,6 @@ class HeldOut(NamedTuple):
         sampled: Which rows' bounds were computed, shape ``(M,)``.
         shares: Logarithm of the share of a row's own pair among all candidates, shape ``(M,)``.
         resolution: Standard error of the closed form where nothing is shared.
-        hidden: What a warp may hide from the linear functions of a closed form, as a share.
     """
 
     ratios: Tensor
@@ -161,7 +163,6 @@ class HeldOut(NamedTuple):
     sampled: Tensor
     shares: Tensor
     resolution: float
-    hidden: float
 
     def bound(self) -> Bound:
         """Return InfoNCE by regression of the computed bounds on their rows' log ratios."""
@@ -177,9 +178,9 @@ class HeldOut(NamedTuple):
 
         Half of the optimism is added, which is what a likelihood's fit on so many rows costs on
         others; and the trend of the rows, which are in order of time. The standard error covers the
-        sampling, half of these two, half of :math:`-\overline{\ln(1 - p)}` with p a row's own
-        share, as about so much does the bound miss for want of candidates, and what a warp may
-        hide. A bound below zero reads as zero, that of a ratio of 1.
+        sampling, half of these two, and half of :math:`-\overline{\ln(1 - p)}` with p a row's own
+        share, as about so much does the bound miss for want of candidates. A bound below zero reads
+        as zero, that of a ratio of 1.
         """
         bound, slope, variance = self.bound()
         ceiling = math.log(len(self.ratios))
@@ -188,8 +189,7 @@ class HeldOut(NamedTuple):
             return Reading(0.0, self.resolution, ceiling)
         missed = float(-torch.log1p(-self.shares.exp().clamp(max=0.999)).mean())
         value, halves = bound + sum(added), (part / 2 for part in (*added, missed))
-        warped = self.hidden * value
-        error = math.hypot(math.sqrt(variance), self.resolution, warped, *halves)
+        error = math.hypot(math.sqrt(variance), self.resolution, *halves)
         return Reading(value, error, ceiling)
 
 
@@ -213,7 +213,6 @@ def hold_out(x: Tensor, z: Tensor, start: int = 0) -> HeldOut:
         torch.cat([half.sampled for half in halves]),
         torch.cat([half.shares for half in halves]),
         math.sqrt(x.shape[1] * z.shape[1] / 2) / len(held),
-        sum(half.hidden for half in halves) / 2,
     )
 
 
@@ -223,7 +222,6 @@ class Half(NamedTuple):
     ratios: Tensor
     sampled: Tensor
     shares: Tensor
-    hidden: float
 
 
 def _half(x: Tensor, z: Tensor, start: int, half: int) -> Half:
@@ -235,18 +233,8 @@ def _half(x: Tensor, z: Tensor, start: int, half: int) -> Half:
     held = torch.arange(half, len(u), 2, device=x.device)
     sampled = held[evenly(len(held), SAMPLED, x.device)]
     against = all_pairs(u[sampled], v, correlations).sub_(own[sampled].unsqueeze(1))
-    return Half(own.float(), sampled, -against.float().logsumexp(1), hidden(correlations))
-
-
-def hidden(correlations: Tensor) -> float:
-    r"""Return what is missed, relative to the rest, if a warp hides a share s of each variate.
-
-    .. math::
-        \frac{\sum_r \ln(1 + s q_r)}{\sum_r \ln(1 + q_r)}, \qquad
-        q_r = \frac{\rho_r^2}{1 - \rho_r^2}
-    """
-    odds = correlations**2 / (1 - correlations**2)
-    return float((HIDDEN * odds).log1p().sum() / odds.log1p().sum().clamp(min=1e-12))
+    shares = -against.clamp_(min=LEAST).float().logsumexp(1)
+    return Half(own.float(), sampled, shares)
 
 
 class Followed(NamedTuple):

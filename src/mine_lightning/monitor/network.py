@@ -146,7 +146,7 @@ class Network:
             where that is below; the headroom is what could be added at most.
         """
         bounds = told_apart(closed + self.scores(x, z))
-        without = told_apart(closed)[:fresh].mean().clamp(min=0)
+        without = told_apart(closed[:fresh]).mean().clamp(min=0)
         gain = bounds.detach()[:fresh].mean() - without
         return torch.stack((gain, math.log(len(z)) - without)), self._step(-bounds.mean())
 

@@ -70,7 +70,7 @@ class Tap(NamedTuple):
         """Follow the items into a nested value and return a copy of the tensor there.
 
         Raises:
-            ValueError: If an item is missing, or what is there is no tensor.
+            ValueError: If an item is missing, is one of a tensor, or what is there is no tensor.
         """
         for item in self.items:
             value = self._step(value, item)
@@ -81,6 +81,12 @@ class Tap(NamedTuple):
         return value.detach().clone()
 
     def _step(self, value: Any, item: Item) -> Any:
+        if isinstance(value, Tensor):
+            raise ValueError(
+                f"Expected the tap '{self.text}' to end at a tensor, got the item [{item}] of "
+                f"{describe(value)}. For a part of it give a function "
+                "(trainer, pl_module, outputs, batch) -> Tensor."
+            )
         try:
             if isinstance(item, str) and not isinstance(value, Mapping):
                 return getattr(value, item)
