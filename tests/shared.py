@@ -26,6 +26,8 @@ TRAINING_ALONE: dict[str, Any] = {**NO_FILES, "limit_val_batches": 0}
 
 QUICK: dict[str, Any] = {"max_epochs": 3, "progress_bar": False}
 """What an estimate takes whose value does not matter."""
+TWO_FOLDS: dict[str, Any] = {"folds": 2, "max_epochs": 4}
+"""What the choice of columns takes."""
 
 RNG = np.random.default_rng(0)
 RESULT = MutualInformationEstimate(
@@ -70,3 +72,18 @@ def rows_of(data: PairDataModule, split: str) -> tuple[Tensor, ...]:
     data.setup()
     batches = getattr(data, f"{split}_dataloader")()
     return tuple(torch.cat(parts) for parts in zip(*(b["joint"] for b in batches), strict=True))
+
+
+COVARIANCE = [[2.0, 0.3, 0.8], [0.3, 1.0, -0.2], [0.8, -0.2, 1.5]]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def strong_and_weak(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return a strong column, its copy, a weak one, noise and a constant; and their target."""
+    rng = np.random.default_rng(seed)
+    strong, weak, noise, rest, blur = rng.normal(size=(5, rows))
+    x = np.stack([noise, strong, strong + 0.1 * blur, weak, np.full(rows, 3.0)], axis=1)
+    return x, 2 * strong + weak + 0.5 * rest

@@ -6,19 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_wine
 
 from mine_lightning.cli import main
 from mine_lightning.estimate.results import MutualInformationEstimate
-
-QUICK = ["--quiet", "--max_epochs=3"]
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("wine") / "wine.csv"
-    load_wine(as_frame=True).frame.to_csv(path, index=False)
-    return path
+from runs import SHORT
 
 
 def test_it_prints_the_estimate_and_writes_json(
@@ -26,7 +17,7 @@ def test_it_prints_the_estimate_and_writes_json(
 ) -> None:
     output = tmp_path / "result.json"
     columns = ["--x", "alcohol,malic_acid", "--z", "color_intensity, hue"]
-    main(["estimate", str(table), *columns, "--seed=3", "--output", str(output), *QUICK])
+    main(["estimate", str(table), *columns, "--seed=3", "--output", str(output), *SHORT])
     lines = capsys.readouterr().out.splitlines()
     stored = json.loads(output.read_text())
     assert lines[0].startswith(f"{stored['nats']:.3f} nats ({stored['bits']:.3f} bits), 95 %")
@@ -45,7 +36,7 @@ def test_rows_that_belong_together_are_held_out_together(tmp_path: Path) -> None
     stored = []
     for option in ("--groups=patient", "--blocks=4"):
         output = tmp_path / f"{option}.json"
-        arguments = ["--x=a", "--z=b", option, "--output", str(output), *QUICK]
+        arguments = ["--x=a", "--z=b", option, "--output", str(output), *SHORT]
         main(["estimate", str(tmp_path / "rows.csv"), *arguments])
         stored.append(MutualInformationEstimate.load(output))
     assert stored[0] == stored[1]
@@ -54,7 +45,7 @@ def test_rows_that_belong_together_are_held_out_together(tmp_path: Path) -> None
 
 def test_npz_output_holds_the_pointwise_values(table: Path, tmp_path: Path) -> None:
     output = tmp_path / "result.npz"
-    main(["estimate", str(table), "--x=0", "--z=hue", "--output", str(output), *QUICK])
+    main(["estimate", str(table), "--x=0", "--z=hue", "--output", str(output), *SHORT])
     assert MutualInformationEstimate.load(output).pointwise.shape == (178,)
 
 
@@ -80,7 +71,7 @@ def test_a_mistake_gives_one_line_and_a_failing_status(
     arguments: list[str], message: str, table: Path, capsys: pytest.CaptureFixture
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["estimate", str(table), *arguments, *QUICK])
+        main(["estimate", str(table), *arguments, *SHORT])
     text = stop.value.code if isinstance(stop.value.code, str) else capsys.readouterr().err
     assert stop.value.code not in (0, None)
     assert message in text
@@ -100,19 +91,11 @@ def test_incomplete_rows_are_refused_or_dropped(
     rows = [f"{i % 7 + i / 100},{i % 5 - i / 77}" for i in range(80)]
     path.write_text("\n".join(["a,b", *rows, ",1.5"]))
     with pytest.raises(SystemExit) as stop:
-        main(["estimate", str(path), "--x=a", "--z=b", *QUICK])
+        main(["estimate", str(path), "--x=a", "--z=b", *SHORT])
     assert "1 in column `a`" in str(stop.value.code)
     with pytest.warns(UserWarning, match="Dropped 1 of 81 rows"):
-        main(["estimate", str(path), "--x=a", "--z=b", "--missing=drop", *QUICK])
+        main(["estimate", str(path), "--x=a", "--z=b", "--missing=drop", *SHORT])
     assert "80 rows used" in capsys.readouterr().out
-
-
-def test_help_names_every_option(capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["estimate", "--help"])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert all(option in text for option in ("--x", "--z", "--output", "--seed", "--missing"))
 
 
 def test_an_output_is_no_input_and_is_replaced_only_when_told(
@@ -129,7 +112,7 @@ def test_an_output_is_no_input_and_is_replaced_only_when_told(
     assert own.read_bytes() == content
     output = tmp_path / "result.json"
     output.write_text("kept")
-    arguments = ["estimate", str(table), "--x=hue", "--z=ash", "--output", str(output), *QUICK]
+    arguments = ["estimate", str(table), "--x=hue", "--z=ash", "--output", str(output), *SHORT]
     with pytest.raises(SystemExit, match=r"Expected `output` not to exist, got .*--overwrite"):
         main(arguments)
     assert output.read_text() == "kept"
@@ -137,28 +120,12 @@ def test_an_output_is_no_input_and_is_replaced_only_when_told(
     assert "nats" in json.loads(output.read_text())
 
 
-def test_a_matrix_is_printed_and_written(
-    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    common = ["matrix", str(table), "--columns=alcohol,hue,ash", *QUICK]
-    main([*common, f"--output={tmp_path}/pairs.csv"])
-    assert "alcohol" in capsys.readouterr().out
-    pairs = pd.read_csv(tmp_path / "pairs.csv")
-    assert pairs[["a", "b"]].values.tolist() == [
-        ["alcohol", "hue"], ["alcohol", "ash"], ["hue", "ash"]
-    ]  # fmt: skip
-    main([*common[:2], "--columns=alcohol,hue", *QUICK, f"--output={tmp_path}/map.png"])
-    assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
-    with pytest.raises(SystemExit, match=r"Near it: `alcohol`|Did you mean `alcohol`"):
-        main(["matrix", str(table), "--columns=alcool,hue"])
-
-
 def test_numbers_of_other_places(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = tmp_path / "table.csv"
     rng = np.random.default_rng(0)
     rows = [f"{a:,.2f};{a + b:,.2f}" for a, b in 1e4 * rng.normal(size=(60, 2))]
     path.write_text("a;b\n" + "\n".join(rows).translate(str.maketrans(",.", ".,")))
-    columns = [str(path), "--x=a", "--z=b", *QUICK]
+    columns = [str(path), "--x=a", "--z=b", *SHORT]
     marks = ["--delimiter=;", "--decimal=,", "--thousands=."]
     advice = ["`delimiter=';'`", "`decimal=','`, `thousands='.'`", "`thousands='.'`"]
     for count, sentence in enumerate(advice):
@@ -167,26 +134,5 @@ def test_numbers_of_other_places(tmp_path: Path, capsys: pytest.CaptureFixture) 
         assert sentence in str(stop.value.code)
     main(["estimate", *columns, *marks])
     assert "nats" in capsys.readouterr().out
-    main(["matrix", str(path), *marks, *QUICK])
+    main(["matrix", str(path), *marks, *SHORT])
     assert "nan" not in capsys.readouterr().out
-
-
-def test_columns_are_chosen_for_a_target_and_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    rng, path = np.random.default_rng(0), tmp_path / "rows.csv"
-    a, b, c = rng.normal(size=(3, 300))
-    label = np.where(a > 0, "yes", "no")
-    pd.DataFrame({"b": b, "a": a, "label": label, "c": c}).to_csv(path, index=False)
-    common = ["select", str(path), "--target=label", "--max_epochs=2", "--most=1"]
-    main([*common, f"--output={tmp_path}/chosen.csv"])
-    assert capsys.readouterr().out.splitlines()[1].split()[0] == "a"
-    chosen = pd.read_csv(tmp_path / "chosen.csv")
-    assert chosen.columns.tolist() == ["column", "gain", "low", "high", "relevance"]
-    assert chosen["column"].tolist() == ["a"]
-    with pytest.raises(SystemExit, match=r"`label`|`a`"):
-        main([*common, "--columns=a,label"])
-    with pytest.raises(SystemExit, match=r"Did you mean `label`|Near it: `label`"):
-        main(["select", str(path), "--target=lable"])
-    with pytest.raises(SystemExit, match="to be another file than the input"):
-        main([*common, f"--output={path}", "--overwrite"])

@@ -84,14 +84,6 @@ def test_a_vector_is_one_column(values):
     assert torch.equal(as_rows("x", values).double(), ROWS[:, :1])
 
 
-def test_images_keep_their_shape_and_their_blank_pixels():
-    images = np.zeros((5, 1, 3, 4), dtype=np.uint8)
-    images[:, 0, 1, 2] = range(5)
-    rows = as_rows("x", images)
-    assert rows.shape == (5, 1, 3, 4)
-    assert rows.dtype == torch.float32
-
-
 def test_truth_values_are_zero_and_one():
     for values in (np.array([True, False, True]), pd.Series([True, False, True], name="a")):
         assert as_rows("x", values).flatten().tolist() == [1.0, 0.0, 1.0]
@@ -116,25 +108,6 @@ def test_float64_is_kept_until_the_transform():
 def test_narrow_raises_rather_than_overflow():
     with pytest.raises(ValueError, match=re.escape("Expected `x` to fit into float32 after its")):
         narrow("x", torch.tensor([0.0, 1e39], dtype=torch.float64))
-
-
-def test_categories_are_one_hot_in_sorted_order():
-    frame = pd.DataFrame({"size": [3, 1, 2], "hue": ["red", "blue", "red"]})
-    pairs = check_pairs(frame, frame[["hue"]])
-    assert pairs.x_columns == ["size", "hue=blue", "hue=red"]
-    assert pairs.x.tolist() == [[3, 0, 1], [1, 1, 0], [2, 0, 1]]
-    assert pairs.z_columns == ["hue=blue", "hue=red"]
-
-
-def test_categories_keep_the_order_of_their_dtype_and_only_those_in_use():
-    sizes = pd.Categorical(["S", "L", "S", "M"], categories=["XS", "S", "M", "L"], ordered=True)
-    column = pd.Series(sizes, name="size")
-    assert check_pairs(column, column).x_columns == ["size=S", "size=M", "size=L"]
-
-
-def test_numbers_of_a_categorical_dtype_are_categories():
-    column = pd.Series([3, 1, 3, 1], name="label").astype("category")
-    assert as_rows("x", column).tolist() == [[0, 1], [1, 0], [0, 1], [1, 0]]
 
 
 FRAME = pd.DataFrame({"good": range(6), "odd": [1, np.nan, 2, np.inf, -np.inf, 3]})
@@ -295,24 +268,6 @@ def test_drop_leaves_out_incomplete_rows_of_either_variable():
         pairs = check_pairs(FRAME, CATEGORIES, missing="drop")
     assert pairs.kept.tolist() == [0, 5]
     assert pairs.x.tolist() == [[0, 1], [5, 3]]
-
-
-def test_drop_is_silent_where_nothing_is_missing():
-    assert check_pairs([1, 2], [1, 2], missing="drop").kept.tolist() == [0, 1]
-
-
-def test_drop_forgets_categories_that_only_dropped_rows_had():
-    x = pd.DataFrame({"hue": ["a", "b", "c", "a", "b", "c"]})
-    with pytest.warns(UserWarning, match="Dropped 2 of 6"):
-        pairs = check_pairs(x, [1, 2, np.nan, 4, 5, np.inf], missing="drop")
-    assert pairs.x_columns == ["hue=a", "hue=b"]
-    assert pairs.x.sum(1).tolist() == [1, 1, 1, 1]
-
-
-def test_drop_must_leave_two_rows():
-    message = "Expected at least 2 rows without missing or infinite values, got 1 of 3."
-    with pytest.raises(ValueError, match=re.escape(message)):
-        check_pairs([1, np.nan, np.inf], [1, 2, 3], missing="drop")
 
 
 DTYPES = st.one_of(

@@ -88,11 +88,6 @@ def test_names_with_digits_are_names(names: list[str]) -> None:
     assert as_rows("x", names * 10).shape == (10 * len(names), len(names))
 
 
-def test_a_few_numbers_of_a_categorical_dtype_are_categories() -> None:
-    column = pd.Series(["0,5", "1,5", "0,5", "1,5"], dtype="category")
-    assert as_rows("x", column).shape == (4, 2)
-
-
 @pytest.mark.parametrize(
     ("text", "decimal", "thousands", "expected"),
     [

@@ -10,13 +10,10 @@ from mine_lightning.data.samplers import (
     MarginalSampler,
     Partners,
 )
+from shared import seeded
 
 SAMPLERS = [Derangement(), CyclicShift(), CyclicShift(shift=3), IndependentDraw(), Partners(5)]
 WITHIN = [sampler for sampler in SAMPLERS if not isinstance(sampler, IndependentDraw)]
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_wine
+from sklearn.datasets import load_wine
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -16,22 +16,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from mine_lightning import MutualInformationSelector, mutual_information_score
-
-QUICK: dict[str, Any] = {"folds": 2, "max_epochs": 4}
-
-
-def columns(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return a strong column, its copy, a weak one, noise and a constant; and their target."""
-    rng = np.random.default_rng(seed)
-    strong, weak, noise, rest, blur = rng.normal(size=(5, rows))
-    x = np.stack([noise, strong, strong + 0.1 * blur, weak, np.full(rows, 3.0)], axis=1)
-    return x, 2 * strong + weak + 0.5 * rest
+from shared import TWO_FOLDS, strong_and_weak
 
 
 @pytest.mark.trained
 def test_a_column_is_chosen_for_what_it_adds(seed: int, outcome) -> None:
-    x, y = columns(seed=seed)
-    selector = MutualInformationSelector(2, seed=seed, **QUICK).fit(x, y)
+    x, y = strong_and_weak(seed=seed)
+    selector = MutualInformationSelector(2, seed=seed, **TWO_FOLDS).fit(x, y)
     _, strong, copy, weak, _ = selector.relevance_
     outcome(min(strong, copy) - weak, low=0, of="the copy is more relevant")
     assert selector.chosen_[1] == 3  # and not the copy
@@ -39,27 +30,27 @@ def test_a_column_is_chosen_for_what_it_adds(seed: int, outcome) -> None:
 
 
 def test_the_chosen_columns_are_those_of_the_scores() -> None:
-    x, y = columns()
-    selector = MutualInformationSelector(2, **QUICK).fit(x, y)
+    x, y = strong_and_weak()
+    selector = MutualInformationSelector(2, **TWO_FOLDS).fit(x, y)
     assert selector.relevance_[4] == 0
     assert selector.transform(x).shape == (400, 2)
     assert selector.get_support(indices=True).tolist() == sorted(selector.chosen_)
-    assert (selector.relevance_ == mutual_information_score(x, y, **QUICK)).all()
+    assert (selector.relevance_ == mutual_information_score(x, y, **TWO_FOLDS)).all()
 
 
 def test_it_ends_where_nothing_more_can_be_shown() -> None:
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(200, 3)), rng.normal(size=200)
-    selector = MutualInformationSelector(level=0.999, **QUICK).fit(x, y)
+    selector = MutualInformationSelector(level=0.999, **TWO_FOLDS).fit(x, y)
     assert (selector.chosen_, selector.gains_) == ([], [])
     y = x[:, 1] + 0.01 * rng.normal(size=200)
-    assert MutualInformationSelector(level=0.999, **QUICK).fit(x, y).chosen_ == [1]
+    assert MutualInformationSelector(level=0.999, **TWO_FOLDS).fit(x, y).chosen_ == [1]
 
 
 def test_names_of_columns_and_labels_of_text() -> None:
     wine = load_wine(as_frame=True)
     names = wine.target_names[wine.target]
-    selector = MutualInformationSelector(1, **QUICK).fit(wine.data[["ash", "proline"]], names)
+    selector = MutualInformationSelector(1, **TWO_FOLDS).fit(wine.data[["ash", "proline"]], names)
     assert selector.get_feature_names_out().tolist() == ["proline"]
     same = clone(selector).fit(wine.data[["ash", "proline"]], wine.target)
     assert same.relevance_.tolist() == selector.relevance_.tolist()
@@ -70,8 +61,8 @@ def test_names_of_columns_and_labels_of_text() -> None:
 @pytest.mark.trained
 def test_it_stands_in_a_pipeline(seed: int, outcome) -> None:
     x, y = load_wine(return_X_y=True)
-    score = partial(mutual_information_score, seed=seed, **QUICK)
-    for step in (MutualInformationSelector(2, seed=seed, **QUICK), SelectKBest(score, k=2)):
+    score = partial(mutual_information_score, seed=seed, **TWO_FOLDS)
+    for step in (MutualInformationSelector(2, seed=seed, **TWO_FOLDS), SelectKBest(score, k=2)):
         pipeline = make_pipeline(StandardScaler(), step, LogisticRegression())
         right = pipeline.fit(x[:, 5:10], y).score(x[:, 5:10], y)
         outcome(right, low=0.65, of=type(step).__name__)
@@ -88,11 +79,11 @@ def test_it_stands_in_a_pipeline(seed: int, outcome) -> None:
 )
 def test_mistakes_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        MutualInformationSelector(**arguments).fit(*columns())
+        MutualInformationSelector(**arguments).fit(*strong_and_weak())
 
 
 def test_too_few_rows_show_nothing() -> None:
-    x, y = columns(400)
+    x, y = strong_and_weak(400)
     with pytest.warns(UserWarning, match="at least 20 rows .*, got 19: no column is chosen"):
         selector = MutualInformationSelector().fit(x[:19], y[:19])
     assert selector.chosen_ == []
@@ -101,25 +92,7 @@ def test_too_few_rows_show_nothing() -> None:
     assert few.gains_[0].folds == 4
 
 
-def test_mistaken_scores_are_named() -> None:
-    x, y = columns(60)
-    with pytest.raises(TypeError, match=re.escape("'fold'. Did you mean `folds`?")):
-        mutual_information_score(x, y, fold=3)
-    with pytest.raises(ValueError, match="same number of rows"):
-        mutual_information_score(x, y[1:])
-    with pytest.raises(ValueError, match="X contains NaN"):
-        mutual_information_score(np.where(x > 1, np.nan, x), y)
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's checks warn of what they skip
 def test_it_is_an_estimator_of_scikit_learn() -> None:
     check_estimator(MutualInformationSelector(1, folds=2, max_epochs=1))
-
-
-@pytest.mark.slow
-def test_blank_pixels_of_digits_are_left_out() -> None:
-    x, y = load_digits(return_X_y=True)
-    scores = mutual_information_score(x[:, :9], y, **QUICK)
-    assert scores[[0, 8]].tolist() == pytest.approx([0, 0], abs=0.02)
-    assert scores.argmax() in (2, 3, 4, 5)

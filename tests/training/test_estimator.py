@@ -1,16 +1,12 @@
 """The LightningModule: the contract, the first example, checkpoints and evaluation."""
 
 import copy
-import subprocess
-import sys
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
@@ -30,6 +26,7 @@ from mine_lightning import (
 )
 from normal_pair import single
 from shared import QUIET
+from training_runs import fit
 
 OBJECTIVES = [DonskerVaradhan(), MINE(), NWJ(), InfoNCE()]
 CRITICS = [ConcatCritic(), SeparableCritic(), BilinearCritic()]
@@ -39,12 +36,6 @@ def pairs(rows: int = 64, seed: int = 0) -> dict:
     generator = torch.Generator().manual_seed(seed)
     x, z = single(rows, 0.4, generator)
     return {"joint": (x, z), "marginal": z[torch.randperm(rows, generator=generator)]}
-
-
-def fit(model, data, **kwargs) -> Trainer:
-    trainer = Trainer(**{**QUIET, "enable_checkpointing": False, **kwargs})
-    trainer.fit(model, data)
-    return trainer
 
 
 def test_calling_the_module_gives_a_differentiable_estimate() -> None:
@@ -130,27 +121,6 @@ def test_the_reported_estimates_are_pooled_not_averaged() -> None:
     assert trainer.callback_metrics["val/mi"].item() == pytest.approx(pooled.item(), abs=1e-5)
 
 
-def test_small_critics_train_on_one_thread_and_the_number_is_restored() -> None:
-    seen = []
-
-    class Watch(Callback):
-        def on_train_batch_end(self, *args) -> None:
-            seen.append(torch.get_num_threads())
-
-        def on_train_epoch_end(self, *args) -> None:
-            raise KeyError("stop")
-
-    torch.set_num_threads(2)
-    data = GaussianDataModule(rows=600, correlation=0.5, batch_size=64, seed=0)
-    fit(MutualInformationEstimator(), data, max_steps=3)
-    assert torch.get_num_threads() == 2
-    with pytest.raises(KeyError):
-        fit(MutualInformationEstimator(), data, max_epochs=1, callbacks=[Watch()])
-    assert set(seen) == {1}
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(1)
-
-
 def test_evaluation_leaves_the_moving_average_alone() -> None:
     data = GaussianDataModule(rows=600, correlation=0.5, batch_size=64, seed=0)
     model = MutualInformationEstimator()
@@ -160,72 +130,6 @@ def test_evaluation_leaves_the_moving_average_alone() -> None:
     trainer.validate(model, data, verbose=False)
     trainer.test(model, data, verbose=False)
     assert torch.equal(model.objective.log_ema, before)
-
-
-def test_training_in_stacks_equals_training_one_by_one() -> None:
-    states = []
-    for stack in (1, 4, 16):
-        seed_everything(0, verbose=False)
-        data = GaussianDataModule(rows=2000, correlation=0.5, batch_size=64, seed=0)
-        model = MutualInformationEstimator(minibatches_per_step=stack)
-        trainer = fit(model, data, max_steps=50)
-        assert trainer.global_step == 50
-        states.append(model.state_dict())
-    for name, value in states[0].items():
-        assert torch.equal(value, states[1][name]), name
-        assert torch.equal(value, states[2][name]), name
-
-
-def test_gradient_clipping_bounds_the_step() -> None:
-    seed_everything(0, verbose=False)
-    data = GaussianDataModule(rows=600, correlation=0.9, batch_size=64, seed=0)
-    model = MutualInformationEstimator(
-        optimizer=partial(torch.optim.SGD, lr=1.0), gradient_clip_val=1e-3
-    )
-    data.setup()
-    model.scores(next(iter(data.train_dataloader())))
-    before = nn.utils.parameters_to_vector(model.critic.parameters()).detach()
-    fit(model, data, max_steps=1)
-    after = nn.utils.parameters_to_vector(model.critic.parameters()).detach()
-    assert 0 < (after - before).norm() <= 1e-3 * (1 + 1e-4)
-
-
-def test_a_learning_rate_schedule_is_stepped_every_epoch() -> None:
-    data = GaussianDataModule(rows=600, correlation=0.5, batch_size=64, seed=0)
-    model = MutualInformationEstimator(
-        lr_scheduler=partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1)
-    )
-    fit(model, data, max_epochs=3)
-    assert model.optimizers().param_groups[0]["lr"] == pytest.approx(1e-6)
-
-
-@pytest.mark.slow
-def test_a_notebook_checkpoint_reloads_in_a_fresh_process(tmp_path: Path) -> None:
-    seed_everything(0, verbose=False)
-    data = GaussianDataModule(rows=1000, correlation=0.8, batch_size=64, seed=3)
-    model = MutualInformationEstimator(
-        SeparableCritic(embedding_dim=4, hidden_features=[16]),
-        NWJ(),
-        optimizer=partial(torch.optim.Adam, lr=2e-3),
-    )
-    checkpoint = ModelCheckpoint(tmp_path, monitor="val/mi", mode="max")
-    trainer = fit(model, data, max_epochs=3, callbacks=[checkpoint], enable_checkpointing=True)
-    (expected,) = trainer.test(model, data, ckpt_path="best", verbose=False, weights_only=True)
-    script = (
-        "import sys; from lightning.pytorch import Trainer\n"
-        "from mine_lightning import GaussianDataModule, MutualInformationEstimator\n"
-        "model = MutualInformationEstimator.load_from_checkpoint(sys.argv[1], weights_only=True)\n"
-        "data = GaussianDataModule(rows=1000, correlation=0.8, batch_size=64, seed=3)\n"
-        "trainer = Trainer(logger=False, enable_progress_bar=False)\n"
-        "(result,) = trainer.test(model, data, verbose=False)\n"
-        "print(repr(result['test/mi']), type(model.critic).__name__, model.critic._arguments)\n"
-    )
-    command = [sys.executable, "-c", script, checkpoint.best_model_path]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    value, critic, arguments = run.stdout.strip().splitlines()[-1].split(" ", 2)
-    assert float(value) == expected["test/mi"]
-    assert critic == "SeparableCritic"
-    assert "'embedding_dim': 4" in arguments
 
 
 @pytest.mark.trained

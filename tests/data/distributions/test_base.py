@@ -15,7 +15,6 @@ from mine_lightning.data.distributions.base import (
     Transformed,
     UniformAdditive,
 )
-from mine_lightning.data.distributions.beyond_normal import beyond_normal_tasks
 from mine_lightning.data.distributions.elliptical import (
     DenseNormal,
     MultivariateNormal,
@@ -24,8 +23,7 @@ from mine_lightning.data.distributions.elliptical import (
 )
 from mine_lightning.data.distributions.warps import Cube, NormalCDF, Spiral, SwissRoll, Wiggly
 from parsing import instantiate
-
-COVARIANCE = [[2.0, 0.3, 0.8], [0.3, 1.0, -0.2], [0.8, -0.2, 1.5]]
+from shared import COVARIANCE, seeded
 
 DISTRIBUTIONS = {
     "pairs": GaussianPairs(3, correlation=-0.6),
@@ -44,10 +42,6 @@ DISTRIBUTIONS = {
     "wiggly": Transformed(GaussianPairs(2, correlation=0.5), Wiggly([[0.4, 1.0, 0.2]]), Spiral()),
     "independent": Independent(SparseNormal(2, 2)),
 }
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(params=DISTRIBUTIONS.values(), ids=DISTRIBUTIONS.keys())
@@ -149,31 +143,6 @@ def test_pairs_are_a_multivariate_normal():
     x, z = pairs.sample(100, seeded())
     assert pairs.mutual_information == pytest.approx(sparse.mutual_information, abs=1e-12)
     torch.testing.assert_close(pairs.log_ratio(x, z), sparse.log_ratio(x, z))
-
-
-def test_multivariate_normal_has_its_covariance():
-    x, z = MultivariateNormal(COVARIANCE, x_dim=1).sample(400_000, seeded())
-    assert (x.shape[1], z.shape[1]) == (1, 2)
-    covariance = torch.cat((x, z), dim=1).T.cov()
-    torch.testing.assert_close(covariance, torch.tensor(COVARIANCE), rtol=0, atol=0.02)
-
-
-def test_student_approaches_the_normal():
-    normal = MultivariateNormal(COVARIANCE, x_dim=2)
-    student = MultivariateStudent(2, 1, 1e6, dispersion=COVARIANCE)
-    assert student.mutual_information == pytest.approx(normal.mutual_information, abs=1e-5)
-
-
-@pytest.mark.parametrize("freedom", [1.0, 2.5, 7.0])
-def test_student_information_is_the_integral_of_its_density(freedom):
-    student = MultivariateStudent(1, 1, freedom)
-    nodes, weights = (torch.from_numpy(a) / 2 for a in np.polynomial.legendre.leggauss(400))
-    tail, angle = torch.meshgrid(nodes + 0.5, (nodes + 0.5) * math.pi / 2, indexing="ij")
-    radius = (freedom * (tail ** (-2 / freedom) - 1)).sqrt()  # P(R > radius) = tail
-    x, z = radius * angle.cos(), radius * angle.sin()
-    ratio = student.log_ratio(x.unsqueeze(-1), z.unsqueeze(-1))
-    integral = (weights.unsqueeze(1) * weights * ratio).sum().item()
-    assert integral == pytest.approx(student.mutual_information, abs=1e-4)
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.1, 0.5, 0.75, 3.0])
@@ -314,12 +283,3 @@ def test_independent_keeps_the_marginals_and_breaks_the_pairing():
 def test_errors_at_the_door(build, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         build()
-
-
-def test_tasks_build_from_their_configuration():
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--distribution", type=Distribution)
-    task = beyond_normal_tasks()["spiral-normal_cdf-multinormal-sparse-3-3-2-2.0"]
-    built = instantiate(parser, parser.parse_object({"distribution": task.config()})).distribution
-    for ours, theirs in zip(task.sample(5, seeded()), built.sample(5, seeded()), strict=True):
-        assert torch.equal(ours, theirs)

@@ -12,9 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from scipy.stats import ks_2samp
 
+from mine_lightning.data.distributions.base import Distribution
 from mine_lightning.data.distributions.beyond_normal import beyond_normal_tasks
+from parsing import instantiate
+from shared import seeded
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 TASKS = beyond_normal_tasks()
@@ -87,3 +91,12 @@ def test_log_ratio_of_the_benchmarks_draw_averages_to_the_truth(name, samples):
     ratio = TASKS[name].log_ratio(x, z).double()
     error = abs(ratio.mean().item() - TASKS[name].mutual_information)
     assert error <= 4 * ratio.std().item() / math.sqrt(len(ratio))
+
+
+def test_tasks_build_from_their_configuration():
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--distribution", type=Distribution)
+    task = beyond_normal_tasks()["spiral-normal_cdf-multinormal-sparse-3-3-2-2.0"]
+    built = instantiate(parser, parser.parse_object({"distribution": task.config()})).distribution
+    for ours, theirs in zip(task.sample(5, seeded()), built.sample(5, seeded()), strict=True):
+        assert torch.equal(ours, theirs)

@@ -4,38 +4,10 @@ import pytest
 import torch
 
 from mine_lightning.data.distributions.base import GaussianPairs
-from mine_lightning.data.loading.loaders import (
-    DrawLoader,
-    EvaluationLoader,
-    Sampling,
-    TrainingLoader,
-)
+from mine_lightning.data.loading.loaders import DrawLoader, EvaluationLoader, Sampling
 from mine_lightning.data.loading.stacks import Stacking
 from mine_lightning.data.samplers import Derangement, Partners
-
-X = torch.arange(40.0).unsqueeze(1)
-Z = X + 100
-
-
-def training(stack: int = 1, **kwargs) -> TrainingLoader:
-    sampling = Sampling(8, Derangement(), seed=5, **kwargs)
-    return TrainingLoader(X, Z, sampling, Stacking(stack))
-
-
-def flat(loader) -> list[dict]:
-    batches = []
-    for item in loader:
-        batches += item if isinstance(item, list) else [item]
-    return batches
-
-
-def same(left: list[dict], right: list[dict]) -> bool:
-    return len(left) == len(right) and all(
-        torch.equal(a["joint"][0], b["joint"][0])
-        and torch.equal(a["joint"][1], b["joint"][1])
-        and torch.equal(a["marginal"], b["marginal"])
-        for a, b in zip(left, right, strict=True)
-    )
+from minibatches import X, Z, flat, same, training
 
 
 def test_an_epoch_holds_every_row_once_and_keeps_pairs_together() -> None:
@@ -55,17 +27,6 @@ def test_epochs_differ_and_seeds_repeat() -> None:
     orders = [torch.cat([batch["joint"][0] for batch in batches]) for batches in (first, second)]
     assert not torch.equal(*orders)
     assert same(first, flat(training()))
-
-
-@pytest.mark.parametrize("stack", [2, 3, 5, 7])
-def test_a_stack_holds_the_same_minibatches_in_the_same_order(stack: int) -> None:
-    stacked, plain = training(stack), training()
-    assert len(stacked) == -(-5 // stack)
-    for _ in range(2):
-        batches = flat(stacked)
-        assert [batch["joint"][0].shape for batch in batches] == [(8, 1)] * 5
-        rows = torch.cat([batch["joint"][0] for batch in batches])
-        assert torch.equal(rows, torch.cat([batch["joint"][0] for batch in flat(plain)]))
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])

@@ -8,25 +8,12 @@ from lightning.pytorch import Trainer, seed_everything
 from mine_lightning import GaussianDataModule, MutualInformationEstimator, StreamingDataModule
 from mine_lightning.data import modules
 from mine_lightning.data.loading import prefetch
-from mine_lightning.data.loading.loaders import Sampling, TrainingLoader
 from mine_lightning.data.loading.placement import fits, placed, training_device
-from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
-from mine_lightning.data.loading.stacks import Stacking
-from mine_lightning.data.samplers import Derangement
+from mine_lightning.data.loading.prefetch import prefetched
+from minibatches import X, training
 
 CPU, META, CUDA = map(torch.device, ("cpu", "meta", "cuda"))
-X = torch.arange(40.0).unsqueeze(1)
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
-
-def training(stack: int = 2) -> TrainingLoader:
-    return TrainingLoader(X, X + 100, Sampling(8, Derangement(), seed=5), Stacking(stack))
-
-
-def rows(items: list) -> list[list[float]]:
-    return [
-        torch.cat([batch["joint"][0].cpu() for batch in item]).flatten().tolist() for item in items
-    ]
 
 
 def test_rows_fit_into_half_of_the_free_memory(monkeypatch):
@@ -37,59 +24,10 @@ def test_rows_fit_into_half_of_the_free_memory(monkeypatch):
 
 
 def test_on_the_cpu_there_is_nothing_to_do():
-    loader = training()
+    loader = training(stack=2)
     assert prefetched(loader, CPU) is loader
     assert placed(X, CPU) is X
     assert training_device(None) == CPU
-
-
-def test_a_prefetcher_yields_the_loader_s_batches_on_the_device():
-    expected, loader = training(), Prefetcher(training(), CPU)
-    assert len(loader) == len(expected) == 3
-    for _ in range(2):
-        assert rows(list(loader)) == rows(list(expected))
-    (batch, *_) = next(iter(Prefetcher(training(), META)))
-    assert [part.device for part in (*batch["joint"], batch["marginal"])] == [META] * 3
-
-
-@pytest.mark.parametrize("stop", [1, 2, 3])
-def test_a_prefetcher_s_state_is_that_of_the_batch_last_yielded(stop):
-    whole = training()
-    expected = rows(list(whole)) + rows(list(whole))
-    broken, resumed = Prefetcher(training(), CPU), Prefetcher(training(), CPU)
-    iterator = iter(broken)
-    for _ in range(stop):
-        next(iterator)
-    resumed.load_state_dict(broken.state_dict())
-    assert resumed.state_dict() == {"epoch": 0, "position": min(2 * stop, 5), "stacks": stop}
-    rest = rows(list(resumed)) if stop < 3 else []
-    assert rest + rows(list(resumed)) == expected[stop:]
-
-
-def test_a_prefetcher_is_one_batch_ahead():
-    fetched = []
-
-    class Watched(TrainingLoader):
-        def epoch(self, epoch):
-            for stack in super().epoch(epoch):
-                fetched.append(stack)
-                yield stack
-
-    iterator = iter(Prefetcher(Watched(X, X, Sampling(8, Derangement())), CPU))
-    for taken in range(1, 5):
-        next(iterator)
-        assert len(fetched) == taken + 1
-
-
-@pytest.mark.parametrize("fresh", [False, True])
-def test_rows_that_do_not_fit_are_prefetched(monkeypatch, fresh):
-    monkeypatch.setattr(modules, "training_device", lambda trainer: META)
-    data = GaussianDataModule(1, 0.5, rows=None if fresh else 1000, eval_rows=100, batch_size=32)
-    data.setup()
-    loader = data.train_dataloader()
-    assert isinstance(loader, Prefetcher)
-    assert next(iter(loader))["marginal"].device == META
-    assert next(iter(data.val_dataloader()))["marginal"].device == CPU
 
 
 def test_rows_that_fit_are_moved_once(monkeypatch):
