@@ -87,6 +87,19 @@ def test_private_names_stay_in_their_file(file: Path) -> None:
     assert private == []
 
 
+UNTESTED = (  # they hold data alone
+    "cli/descriptions.py",
+    "estimate/calibration.py",
+)
+MODULES = [file.relative_to(PACKAGE) for file in FILES if not file.name.startswith("__")]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_has_the_test_of_its_name(module: Path) -> None:
+    test = ROOT / "tests" / module.with_name(f"test_{module.name}")
+    assert test.exists() == (str(module) not in UNTESTED)
+
+
 FACES = ("", ".callbacks", ".critics", ".data", ".demos", ".estimate", ".functional", ".metrics")
 FACES += (".monitor", ".objectives", ".training")
 

@@ -6,6 +6,8 @@ import pytest
 from demo_runs import fit
 from mine_lightning.demos import VAE, DigitImages
 
+pytestmark = pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader` but have no")
+
 
 @pytest.mark.trained
 def test_the_vae_learns_and_generates(seed, outcome):
