@@ -24,4 +24,4 @@ def test_a_fault_changes_one_place_and_names_tests(fault: Any) -> None:
     text = (ROOT / "src" / "mine_lightning" / fault.file).read_text()
     assert text.count(fault.old) == 1
     assert fault.new != fault.old
-    assert (ROOT / fault.test).exists()
+    assert all((ROOT / test).exists() for test in fault.tests)

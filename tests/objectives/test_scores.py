@@ -8,10 +8,12 @@ import torch
 from mine_lightning.objectives.scores import (
     all_pairs,
     candidates,
+    check_scores,
     log_mean_exp,
     log_sum_without,
     other_rows,
     split_pairs,
+    split_partners,
 )
 
 
@@ -73,3 +75,26 @@ def test_all_pairs_are_split_and_rebuilt():
 def test_only_all_pairs_are_split(shape):
     with pytest.raises(ValueError, match=r"Expected `scores` to hold all pairs .*, got \("):
         split_pairs(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("partners", [1, 3])
+def test_the_own_partner_comes_first(partners):
+    scores = torch.randn(2, 1 + partners, 5)
+    joint, marginal = split_partners(scores)
+    assert torch.equal(joint, scores[:, 0])
+    assert marginal.shape == (2, 5, partners)
+    for place in range(partners):
+        assert torch.equal(marginal[..., place], scores[:, 1 + place])
+
+
+def test_half_precision_is_widened_and_columns_are_refused():
+    scores = torch.full((4,), 100.0, dtype=torch.float16)
+    assert log_mean_exp(scores).dtype == check_scores(scores, scores)[0].dtype == torch.float32
+    with pytest.raises(ValueError, match=r"got \(4, 1\)\. A critic that returns \(N, 1\)"):
+        check_scores(scores.unsqueeze(1), scores)
+
+
+def test_candidates_are_the_positive_and_the_others():
+    joint, marginal = torch.tensor([1.0, 2.0]), torch.tensor([[3.0], [4.0]])
+    assert candidates(joint, marginal).tolist() == [[1, 3], [2, 4]]
+    assert candidates(joint, marginal, include_positive=False) is marginal

@@ -2,9 +2,9 @@
 
     python tests/tools/mutations.py
 
-Each fault is one replacement in a temporary copy of ``src``; the test of the file that it is in
-runs until the first failure. The exit status is 1 if a fault survives. The libraries are imported
-once and each fault runs in a fork.
+Each fault is one replacement in a temporary copy of ``src``; the test of the file that it is in,
+for objectives also the laws of all, runs until the first failure. The exit status is 1 if a fault
+survives. The libraries are imported once and each fault runs in a fork.
 """
 
 import argparse
@@ -34,6 +34,8 @@ import torchmetrics  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 
+LAWS = ["tests/objectives/test_laws.py", "tests/test_functional.py", "tests/test_metrics.py"]
+
 
 class Fault(NamedTuple):
     """A replacement: ``old`` stands once in the file."""
@@ -44,10 +46,11 @@ class Fault(NamedTuple):
     new: str
 
     @property
-    def test(self) -> str:
-        """The test of the file's name, which has to notice."""
+    def tests(self) -> list[str]:
+        """The test of the file's name, and for objectives the laws that hold for all of them."""
         path = Path("tests", self.file)
-        return str(path.with_name(f"test_{path.name}"))
+        own = str(path.with_name(f"test_{path.name}"))
+        return [own, *LAWS] if self.file.startswith("objectives/") else [own]
 
 
 FAULTS = [
@@ -326,13 +329,13 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=None)
     given = parser.parse_args()
     chosen = [fault for fault in FAULTS if re.search(given.only, fault.name)]
-    tests = sorted({fault.test for fault in chosen})
+    tests = sorted({test for fault in chosen for test in fault.tests})
     if (unbroken := outcome(None, tests, 10 * given.limit)) != "survived":
         raise RuntimeError(f"Expected the unbroken tests to pass, got {unbroken}: {tests}.")
     results = {}
     for number, fault in enumerate(chosen, start=1):
         start = time.monotonic()
-        results[fault.name] = outcome(fault, [fault.test], given.limit)
+        results[fault.name] = outcome(fault, fault.tests, given.limit)
         seconds = time.monotonic() - start
         print(f"{number:3d} {results[fault.name]:11s} {seconds:5.0f} s  {fault.name}", flush=True)
     caught = sum(result == "caught" for result in results.values())
