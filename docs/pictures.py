@@ -95,9 +95,11 @@ def train(host: type[PlainGAN]) -> tuple[pd.DataFrame, torch.Tensor]:
 
 def draw_information(axes: Any) -> None:
     """Draw the monitor's curves of both GANs."""
-    for host, label in ((MutualInformationGAN, "with the term"), (PlainGAN, "without")):
+    for host, label in ((PlainGAN, "GAN"), (MutualInformationGAN, "with the term")):
         curve = train(host)[0]
-        axes.plot(curve["step"], curve["mi"], label=label)
+        step, nats, band = curve["step"], curve["mi"], 2 * curve["mi_standard_error"]
+        (line,) = axes.plot(step, nats, label=label)
+        axes.fill_between(step, nats - band, nats + band, color=line.get_color(), alpha=0.2, lw=0)
     axes.axhline(math.log(64), color="black", linestyle="--", linewidth=1)
     axes.annotate("all that the code says", (STEPS, math.log(64)), ha="right", va="bottom")
     axes.set(xlabel="step of the GAN", ylabel="I(code; sample), nats", ylim=(-0.3, 5))
