@@ -227,21 +227,44 @@ class CrossFitData:
             return
         common = torch.zeros(0, dtype=torch.long) if self.levels is None else self.levels.rows
         needed = [torch.cat([*parts, common]) for parts in zip(*self.folds, strict=True)]
-        seen: list[Seen] = []
-        for rows, train, val in zip(needed, *self.folds[:2], strict=True):
+        for train, val in zip(*self.folds[:2], strict=True):
             view = FoldView(self.x_transform, self.z_transform)
             self.views.append(view.fit(self.x, self.z, train, val))
-            chunks = [view(self.x[some], self.z[some]) for some in rows.split(ROWS_SEEN)]
-            seen.append(Seen(*map(torch.cat, zip(*chunks, strict=True))))
-        self.products = max(rows.x_variates.shape[1] for rows in seen)
-        self.x_rows = table([(rows.x_variates, rows.x) for rows in seen])  # (L, P + F_x)
-        self.z_rows = table([(rows.z_variates, rows.z) for rows in seen])
-        self.codes = [(rows.x_code, rows.z_code) for rows in seen]
         starts = torch.tensor([0, *map(len, needed)]).cumsum(0)
         self.places = torch.zeros(len(needed), len(self.x), dtype=torch.long)  # (E, N) in (L,)
         for place, rows, start in zip(self.places, needed, starts, strict=False):
             place[rows] = start + torch.arange(len(rows))
         self.starts = starts[:-1]
+        self._describe(needed)
+
+    def _describe(self, needed: Sequence[Tensor]) -> None:
+        """Fill the tables of what the networks are shown, and of what the closed forms score by."""
+        one = [view(self.x[:1], self.z[:1]) for view in self.views]
+        self.products = widest([seen.x_variates for seen in one])
+        x, z = (self.products + widest(side) for side in zip(*(s[:2] for s in one), strict=True))
+        length = sum(map(len, needed))
+        self.x_rows, self.z_rows = torch.zeros(length, x), torch.zeros(length, z)  # (L, P + F)
+        self.codes = [
+            (seen.x_code.expand(len(rows), -1).clone(), seen.z_code.expand(len(rows), -1).clone())
+            for seen, rows in zip(one, needed, strict=True)
+        ]
+        for fold, rows in enumerate(needed):
+            for places in torch.arange(len(rows)).split(ROWS_SEEN):
+                self._put(
+                    fold, places, self.views[fold](self.x[rows[places]], self.z[rows[places]])
+                )
+
+    def _put(self, fold: int, places: Tensor, seen: Seen) -> None:
+        """Put some rows of a fold into their places."""
+        x_code, z_code = self.codes[fold]
+        x_code[places], z_code[places] = seen.x_code, seen.z_code
+        rows, start = self.starts[fold] + places, self.products
+        for table, variates, shown in (
+            (self.x_rows, seen.x_variates, seen.x),
+            (self.z_rows, seen.z_variates, seen.z),
+        ):
+            table[rows, : variates.shape[1]] = variates
+            table[rows, start : start + shown.shape[1]] = shown
 
     def batch(self, rows: Tensor, partners: Tensor) -> Batch:
         """Return the batch of some rows.
@@ -302,22 +325,14 @@ def with_pairs(z: Tensor, products: Tensor, offset: Tensor) -> Tensor:
     return torch.cat([z, products, shown.unsqueeze(-1)], dim=-1)
 
 
-def table(blocks: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Stack the rows of blocks, each two parts side by side that are filled up with zeros."""
-    widths = [max(part.shape[1] for part in parts) for parts in zip(*blocks, strict=True)]
-    rows = blocks[0][0].new_zeros(sum(len(first) for first, _ in blocks), sum(widths))
-    start = 0
-    for first, second in blocks:
-        place = rows[start : start + len(first)]
-        place[:, : first.shape[1]] = first
-        place[:, widths[0] : widths[0] + second.shape[1]] = second
-        start += len(first)
-    return rows
+def widest(tensors: Sequence[Tensor]) -> int:
+    """Return the largest last dimension."""
+    return max(tensor.shape[-1] for tensor in tensors)
 
 
 def filled(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Fill tensors whose last dimensions differ up with zeros."""
-    most = max(tensor.shape[-1] for tensor in tensors)
+    most = widest(tensors)
     return [F.pad(tensor, (0, most - tensor.shape[-1])) for tensor in tensors]
 
 
