@@ -28,7 +28,8 @@ REFIT, SPACED = 4, 8  # the closed form is fitted at every eighth update, if one
 # What may be missed, as a share of the reading: about nine of ten readings from the 100th to the
 # 2,000th host step lie within two standard errors on one case each of the first fourteen kinds of
 # `benchmarks/kinds.py`. With any one of them left out the others choose .14 to .18, and of the ones
-# left out 90 % lie within; so do 90 % of the first 600 steps of the warps of `benchmarks/streams.py`.
+# left out 90 % lie within; so do 90 % of the first 600 steps of the streams of warps in
+# `benchmarks/streams.py`.
 MISSED = 0.2
 NEAR = 0.9  # of what a reading can be: it may then be larger in truth
 
