@@ -308,10 +308,15 @@ class CrossFitEstimator(LightningModule):
         """Score all batches with each of several states, in the trainer's precision."""
         precision = self.trainer.precision_plugin
         batches = (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
+        found = [next(state.parameters()).new_empty(loader.shape) for state in states]
+        start = 0  # in place: small results between large temporaries would hold their memory
         with precision.forward_context():
-            shown = map(precision.convert_input, batches)
-            scores = [[self.score(batch, state) for state in states] for batch in shown]
-        return [_joined(of_state) for of_state in zip(*scores, strict=True)]
+            for batch in map(precision.convert_input, batches):
+                end = start + batch["offset"].shape[1]
+                for scores, state in zip(found, states, strict=True):
+                    scores[:, start:end, 0], scores[:, start:end, 1:] = self.score(batch, state)
+                start = end
+        return [(scores[:, :, 0], scores[:, :, 1:]) for scores in found]
 
 
 class FoldCritics(nn.Module):

@@ -352,7 +352,8 @@ class FoldEvaluation:
 
     def __init__(self, data: CrossFitData, rows: Tensor, partners: Tensor) -> None:
         self.data, self.rows, self.partners = data, rows, partners
-        self.chunk = max(1, PAIRS_AT_ONCE // (1 + partners.shape[2]))
+        self.shape = (*rows.shape, 1 + partners.shape[2])  # of the scores, (E, N, 1 + K)
+        self.chunk = max(1, PAIRS_AT_ONCE // self.shape[2])
 
     def __len__(self) -> int:
         return math.ceil(self.rows.shape[1] / self.chunk)

@@ -60,6 +60,8 @@ class Validation:
 
     def __init__(self, pairs: Sequence[CrossFitData]) -> None:
         loaders = [pair.validation() for pair in pairs]
+        members = sum(loader.shape[0] for loader in loaders)
+        self.shape = (members, *loaders[0].shape[1:])  # of the scores, (P E, N, 1 + K)
         self.batches = [side_by_side(each) for each in zip(*loaders, strict=True)]
 
     def __len__(self) -> int:
