@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 from mine_lightning.critics.backprop import Backprop
 from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.critics.networks import ConcatCritic
+from mine_lightning.data.loading.placement import beside
 from mine_lightning.estimate.folds import FoldView, padded, with_pairs
 from mine_lightning.estimate.readout import corrected_terms
 from mine_lightning.support.distributed import Processes
@@ -119,11 +120,8 @@ class CrossFitEstimator(LightningModule):
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         self.limit = log_rows(data.pairs[0].views)
         self.widths = [pair.widths for pair in data.pairs]
-        x, z = (
-            torch.zeros(1, 1, max(side), device=self.device)
-            for side in zip(*self.widths, strict=True)
-        )
-        self.critics(x, z)
+        sides = [torch.zeros(1, 1, max(side)) for side in zip(*self.widths, strict=True)]
+        self.critics(*beside(sides, self.critics))
         members = self.folds * self.pairs
         self.critics = self.critics.take(torch.zeros(members, dtype=torch.long))
         start_at_zero(self.critics, self.widths, self.seed)
