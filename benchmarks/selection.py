@@ -86,6 +86,7 @@ def main() -> None:
         for how, measured in found.items()
     ]
     path = Path(__file__).parent / "results" / f"selection_{given.data}.json"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(rows, indent=1) + "\n")
     print(*map(json.dumps, rows), sep="\n")
 
