@@ -266,18 +266,8 @@ def run_tests(folder: Path, tests: list[str]) -> int:
     os.environ["PYTHONPATH"] = str(folder / "src")
     sys.path[:0] = [str(folder / "src"), str(folder / "tests")]
     torch.set_num_threads(1)
-    options = [
-        "--import-mode=importlib",
-        "-x",
-        "-q",
-        "-m",
-        "not slow",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        "addopts=",
-    ]
-    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    options = ["--import-mode=importlib", "-x", "-q", "-m", "not slow", "-o", "addopts="]
+    options += ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     return int(pytest.main([*options, *tests]))
 
 

@@ -93,6 +93,7 @@ def estimate_mutual_information(
             are too few rows, or an argument is out of range.
 
     Example:
+        >>> import torch
         >>> x, noise = torch.randn(2, 500, 1, generator=torch.Generator().manual_seed(0))
         >>> result = estimate_mutual_information(x, 0.8 * x + 0.6 * noise, progress_bar=False)
         >>> abs(result.nats - 0.5108) < 0.15
