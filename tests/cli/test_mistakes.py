@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mine_lightning.cli.mistakes import explain
 from runs import ROOT, fit
 
 
@@ -61,3 +62,21 @@ def test_a_mistake_gives_one_line_and_a_failing_status(
     assert text.startswith("mine-lightning: error: ")
     assert "\n" not in text.strip()
     assert message in text
+
+
+@pytest.mark.parametrize(
+    ("message", "answer"),
+    [
+        (
+            "Unrecognized arguments: --fold 3",
+            "Expected an option that there is, got `--fold`. Did you mean `--folds`?",
+        ),
+        (
+            'Validation failed: Key "estimate.z" is required but not included in config object '
+            "or its value is None.",
+            "Expected `z`, got no value.",
+        ),
+    ],
+)
+def test_older_parsers_are_understood(message: str, answer: str) -> None:
+    assert explain(message, ["--folds", "--seed"]) == answer

@@ -36,6 +36,11 @@ def test_what_speaks_against_the_estimate_of_a_fit_is_noted() -> None:
     assert none.startswith("contains zero: the 95 % interval [-0.096, 0.296]")
 
 
+def test_an_estimate_without_an_error_is_off_a_truth_that_it_misses() -> None:
+    (off, *_) = notes(0.3, 0.0, None, 0.5, improving=False)
+    assert off.startswith("off the truth: by inf standard errors")
+
+
 def test_a_short_fit_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     fit(ROOT / "configs/gaussian.yaml", tmp_path, "--trainer.max_epochs=2")
     printed = capsys.readouterr().out

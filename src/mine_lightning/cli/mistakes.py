@@ -197,10 +197,11 @@ def _kind(text: str) -> str:
 
 
 ANSWERS: dict[str, Answer] = {
-    r"unrecognized arguments: (--[^\s=]+).*": _no_option,
-    r"unrecognized arguments: (\S+).*": _no_place,
+    r"[Uu]nrecognized arguments: (--[^\s=]+).*": _no_option,
+    r"[Uu]nrecognized arguments: (\S+).*": _no_place,
     r".*invalid choice: '(.*?)' \(choose from (.*)\)": _no_command,
     r"the following arguments are required: (.*)": _no_value,
+    r'Validation failed: Key "(.*?)" is required but .*': _no_value,
     r"Option '(\w+)' is not accepted": _no_argument,
     r"Expected a dot import path string: (\S+)": _no_class,
     r"Import path does not correspond to a subclass of (\w+)": _no_class,

@@ -1,5 +1,6 @@
 """What ``fit`` prints at its end: the estimate on the test rows, and what speaks against it."""
 
+import math
 from typing import Any
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -103,7 +104,7 @@ def notes(
             f"overfit: {in_sample:.3f} nats on training rows: the rows are few for this critic."
         )
     if truth is not None and not low <= truth <= high:
-        off = abs(estimate - truth) / standard_error
+        off = abs(estimate - truth) / standard_error if standard_error else math.inf
         found.append(
             f"off the truth: by {off:.1f} standard errors, which know the sampling of the test "
             "rows, not what the critic misses."
