@@ -3,29 +3,13 @@
 import pytest
 import torch
 
-from mine_lightning.estimate.folds import CrossFitData, FoldView, Levels, split_folds
+from mine_lightning.estimate.folds import CrossFitData, FoldView, Levels
 from mine_lightning.estimate.ratios import FAMILY
 
 
 def sample(rows: int = 203) -> tuple[torch.Tensor, torch.Tensor]:
     x, noise = torch.randn(2, rows, 2, generator=torch.Generator().manual_seed(0))
     return x, x[:, :1] + noise[:, :1]
-
-
-@pytest.mark.parametrize("rows", [50, 100, 203])
-def test_every_row_is_held_out_once_and_never_seen_by_its_critic(rows: int) -> None:
-    folds = split_folds(rows, 5, 0.125, torch.Generator())
-    assert torch.cat(folds.held).sort().values.tolist() == list(range(rows))
-    for train, val, held in zip(*folds, strict=True):
-        sets = [set(part.tolist()) for part in (train, val, held)]
-        assert not sets[0] & sets[1]
-        assert not (sets[0] | sets[1]) & sets[2]
-        assert len(sets[0]) + len(sets[1]) + len(sets[2]) >= rows - 1
-
-
-def test_too_few_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="Expected at least 50 rows for 5 folds, got 49"):
-        split_folds(49, 5, 0.125, torch.Generator())
 
 
 def test_a_views_features_ignore_the_rows_held_out() -> None:

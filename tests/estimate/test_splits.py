@@ -24,6 +24,22 @@ def split(folds: Any, **kwargs: Any) -> Any:
     return split_folds(200, folds, 0.125, torch.Generator().manual_seed(0), **kwargs)
 
 
+@pytest.mark.parametrize("rows", [50, 100, 203])
+def test_every_row_is_held_out_once_and_never_seen_by_its_critic(rows: int) -> None:
+    folds = split_folds(rows, 5, 0.125, torch.Generator())
+    assert torch.cat(folds.held).sort().values.tolist() == list(range(rows))
+    for train, val, held in zip(*folds, strict=True):
+        sets = [set(part.tolist()) for part in (train, val, held)]
+        assert not sets[0] & sets[1]
+        assert not (sets[0] | sets[1]) & sets[2]
+        assert len(sets[0]) + len(sets[1]) + len(sets[2]) >= rows - 1
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="Expected at least 50 rows for 5 folds, got 49"):
+        split_folds(49, 5, 0.125, torch.Generator())
+
+
 @pytest.mark.parametrize("folds", [4, GroupKFold(4), LeaveOneGroupOut()])
 def test_a_group_is_in_one_of_the_three_sets(folds: Any) -> None:
     groups = GROUPS // 5  # eight, of 25 rows
