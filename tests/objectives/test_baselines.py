@@ -16,6 +16,13 @@ def test_rates_outside_their_range_are_refused(make, ma_rate):
         make(ma_rate)
 
 
+def test_a_moving_average_takes_its_rate_of_the_new_batch():
+    baseline = MovingAverageBaseline(ma_rate=0.25).double()
+    for partition, average in [(1.0, 1.0), (5.0, 2.0), (10.0, 4.0)]:
+        found = baseline.observe(torch.tensor(partition).double().log())
+        assert found.exp().item() == pytest.approx(average)
+
+
 def test_a_learnable_baseline_descends_to_the_partition():
     objective = TUBA(LearnableBaseline()).double()
     joint, marginal = draw_scores()
