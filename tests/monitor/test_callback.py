@@ -315,6 +315,13 @@ def test_short_epochs_reach_early_stopping_and_checkpoints(tmp_path):
     assert keep.best_model_score.isfinite()
 
 
+@pytest.mark.parametrize("end", [{"max_steps": 3}, {"limit_train_batches": 3, "max_epochs": 1}])
+def test_a_run_that_ends_within_an_epoch_tells_its_last_reading(tmp_path, end):
+    run = trainer(tmp_path, monitor(), log_every_n_steps=50, **end)
+    run.fit(ReturnsNothing(), loader())
+    assert run.callback_metrics["mi"].isfinite()
+
+
 def test_the_ceiling_is_told_once_in_words(tmp_path, monkeypatch):
     attached = monitor()
     flat = Estimate(torch.tensor(8.2), torch.tensor(3.0), torch.tensor(8.3), False, True)

@@ -158,13 +158,13 @@ def test_a_side_that_is_the_other_reads_the_ceiling_of_the_whole_window():
     assert estimate.at_ceiling
 
 
-def test_the_closed_form_is_fitted_at_every_eighth_update_at_most(monkeypatch):
+def test_the_closed_form_is_fitted_at_every_eighth_update_and_when_rows_double(monkeypatch):
     fitted, learner = [], MutualInformationLearner()
     fit = learner._fit
     monkeypatch.setattr(learner, "_fit", lambda: (fitted.append(learner._updates), fit()))
     for number in range(26):
         learner.update(*pairs(rows=8, seed=number))
-    assert fitted == [0, 8, 16, 24]
+    assert fitted == [0, 1, 3, 7, 15, 24]
 
 
 @pytest.mark.trained
@@ -207,6 +207,15 @@ def test_codes_share_no_more_than_their_entropy(seed, outcome):
         images = prototypes[labels] + 0.3 * torch.randn(64, 1, 4, 4, generator=stream)
         learner.update(images, labels)
     outcome(learner.compute().mi - math.log(4), -0.05, 0.05)
+
+
+def test_single_rows_are_read_from_the_second_on():
+    learner, readings = MutualInformationLearner(), []
+    for number in range(8):
+        learner.update(*pairs(rows=1, seed=number))
+        readings.append(learner.compute().mi)
+    assert readings[0].isnan()
+    assert torch.stack(readings[1:]).isfinite().all()
 
 
 @pytest.mark.trained

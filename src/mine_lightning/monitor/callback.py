@@ -254,7 +254,7 @@ class MutualInformationMonitor(Callback):
                     self._captured[text] = self._after_step(tap, trainer, pl_module, outputs, batch)
             learned = [self._learn(curve) for curve in self.pairs]
             self._wait = self.every_n_steps - 1 if any(learned) else 0
-        if not trainer.barebones and (logs_now(trainer) or trainer.is_last_batch):
+        if not trainer.barebones and (logs_now(trainer) or _ends_epoch(trainer)):
             self._log(trainer, pl_module)
 
     def _after_step(
@@ -346,6 +346,12 @@ class MutualInformationMonitor(Callback):
 def _monitors(trainer: Trainer) -> list[MutualInformationMonitor]:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return [callback for callback in callbacks if isinstance(callback, MutualInformationMonitor)]
+
+
+def _ends_epoch(trainer: Trainer) -> bool:
+    """Whether no training step follows in this epoch."""
+    done = trainer.max_steps > -1 and trainer.global_step >= trainer.max_steps
+    return trainer.is_last_batch or trainer.should_stop or done
 
 
 def _named(

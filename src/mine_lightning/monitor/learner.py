@@ -24,7 +24,8 @@ from mine_lightning.support.distributed import Processes
 __all__ = ["Estimate", "MutualInformationLearner"]
 
 FEWEST, WARM = 2, 1024  # rows of the first reading, and of one that is to be relied on
-REFIT, SPACED = 4, 8  # the closed form is fitted at every eighth update, if one of 4 rows is new
+# The closed form is fitted at every eighth update if one of 4 rows is new, and once they double.
+REFIT, SPACED = 4, 8
 # What may be missed, as a share of the reading: about nine of ten readings from the 100th to the
 # 2,000th host step lie within two standard errors on one case each of the first fourteen kinds of
 # `benchmarks/kinds.py`. With any one of them left out the others choose .14 to .18, and of the ones
@@ -297,7 +298,7 @@ class MutualInformationLearner:
     def _due(self) -> bool:
         """Whether to fit the closed form again."""
         new = len(self._pairs) >= FEWEST and REFIT * self._since >= self._read
-        return new and self._updates % SPACED == 0
+        return new and (self._updates % SPACED == 0 or self._since >= self._read)
 
     def _choices(self) -> list[bool]:
         """Return whether to read values, normal scores or, every second time, both."""
