@@ -158,13 +158,13 @@ def test_a_side_that_is_the_other_reads_the_ceiling_of_the_whole_window():
     assert estimate.at_ceiling
 
 
-def test_the_closed_form_is_fitted_at_every_eighth_update_and_when_rows_double(monkeypatch):
+def test_the_closed_form_is_fitted_at_every_eighth_update_or_with_four_times_the_rows(monkeypatch):
     fitted, learner = [], MutualInformationLearner()
     fit = learner._fit
     monkeypatch.setattr(learner, "_fit", lambda: (fitted.append(learner._updates), fit()))
     for number in range(26):
         learner.update(*pairs(rows=8, seed=number))
-    assert fitted == [0, 1, 3, 7, 15, 24]
+    assert fitted == [0, 3, 8, 16, 24]
 
 
 @pytest.mark.trained

@@ -105,8 +105,8 @@ class ClosedForm:
 
     def variates(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the canonical variates of rows of either side."""
-        x, z, pairs = wide(x) - self.x_mean, wide(z) - self.z_mean, self.pairs
-        return x @ pairs.x_directions, z @ pairs.z_directions
+        to_u, to_v = self.pairs.x_directions, self.pairs.z_directions
+        return wide(x) @ to_u - self.x_mean @ to_u, wide(z) @ to_v - self.z_mean @ to_v
 
     def __call__(self, x: Tensor, z: Tensor) -> Tensor:
         """Return the log ratios of every x with every z, shape ``(N, M)``, in nats."""

@@ -24,7 +24,8 @@ from mine_lightning.support.distributed import Processes
 __all__ = ["Estimate", "MutualInformationLearner"]
 
 FEWEST, WARM = 2, 1024  # rows of the first reading, and of one that is to be relied on
-# The closed form is fitted at every eighth update if one of 4 rows is new, and once they double.
+# The closed form is fitted at every eighth update if there are a quarter more rows to read, and
+# once there are four times as many.
 REFIT, SPACED = 4, 8
 # What may be missed, as a share of the reading: about nine of ten readings from the 100th to the
 # 2,000th host step lie within two standard errors on one case each of the first fourteen kinds of
@@ -298,12 +299,12 @@ class MutualInformationLearner:
     def _due(self) -> bool:
         """Whether to fit the closed form again."""
         new = len(self._pairs) >= FEWEST and REFIT * self._since >= self._read
-        return new and (self._updates % SPACED == 0 or self._since >= self._read)
+        return new and (self._updates % SPACED == 0 or self._since >= 3 * self._read)
 
     def _choices(self) -> list[bool]:
-        """Return whether to read values, normal scores or, every second time, both."""
+        """Return whether to read values, normal scores or, every fourth time, both."""
         self._fits += 1
-        return [self._normal, not self._normal][: 2 - self._fits % 2]
+        return [self._normal, not self._normal][: 1 + (self._fits % 4 == 2)]
 
     def _closed_form(self) -> ClosedForm | None:
         """Fit on the pairs that there were at the last reading; None where they share nothing."""
