@@ -24,7 +24,7 @@ def test_a_jump_is_found_where_it_is():
 
 def test_one_constant_series_of_many_shows_a_jump():
     found = [change_point(noise(64, seed)) > 0 for seed in range(500)]
-    assert sum(found) <= 5
+    assert sum(found) <= 1
 
 
 def test_too_few_values_have_no_jump():

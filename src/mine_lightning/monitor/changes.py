@@ -9,7 +9,7 @@ __all__ = ["change_point", "jump", "parts", "trend"]
 
 PARTS = 64  # of a window
 LEAST = 4  # parts that a mean takes
-CERTAIN = 4.0  # standard errors: one of 500 constant normal series of 64 parts has such a jump
+CERTAIN = 5.0  # standard errors: one of 5,000 constant normal series of 64 parts has such a jump
 SMALLEST = 1e-3  # nats, of a standard error: at a ceiling, rows differ by rounding alone
 SHOWN = 2.0  # standard errors: half of such a difference is part of the error
 
@@ -29,9 +29,9 @@ def noise(series: Tensor) -> float:
 def change_point(series: Tensor) -> int:
     r"""Return the first index after the largest jump of the mean; 0 if there is none.
 
-    A jump counts from four standard errors on,
+    A jump counts from five standard errors on,
 
-    .. math:: |\bar s_{>k} - \bar s_{\le k}| > 4 \sigma \sqrt{1 / k + 1 / (n - k)}
+    .. math:: |\bar s_{>k} - \bar s_{\le k}| > 5 \sigma \sqrt{1 / k + 1 / (n - k)}
 
     with at least four values on either side, and a standard error of at least .001 nats. A slow
     change appears as a jump once it is as large.
