@@ -28,6 +28,13 @@ def test_every_transform_keeps_shape_order_and_type(transform, rows: torch.Tenso
     assert torch.equal(out.argsort(0), rows.argsort(0))
 
 
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: type(t).__name__)
+@pytest.mark.parametrize("ties", [False, True])
+def test_training_rows_are_transformed_alike_at_once(transform, ties, rows: torch.Tensor) -> None:
+    rows = rows.round() if ties else rows
+    assert torch.equal(transform.fit_transform(rows), transform.fit(rows)(rows))
+
+
 def test_ranks_have_the_quantiles_of_a_normal_variable(rows: torch.Tensor) -> None:
     out = RankToNormal().fit(rows)(rows).sort(0).values
     expected = torch.special.ndtri((torch.arange(200) + 0.5) / 200)

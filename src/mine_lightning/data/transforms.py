@@ -41,6 +41,10 @@ class Transform(Configurable):
         """Apply the fitted transform to rows, shape ``(M, ...)``."""
         raise NotImplementedError
 
+    def fit_transform(self, rows: Tensor) -> Tensor:
+        """Learn the transform from training rows, and return them transformed."""
+        return self.fit(rows)(rows)
+
 
 def check_rows(rows: Tensor) -> Tensor:
     """Return rows that a transform can be fitted on.
@@ -135,15 +139,28 @@ class RankToNormal(Transform):
     """
 
     def fit(self, rows: Tensor) -> Self:
-        columns = _columns(check_rows(rows).double()).T.contiguous()
-        self.sorted = columns.gather(1, _order(columns))  # (D, N)
-        self.middle = _middle_ranks(self.sorted)
+        self._fit(rows)
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:
         values = _columns(rows.double()).T.contiguous()
         order = _order(values)
-        ranks = self._ranks(values.gather(1, order))
+        return self._scores(self._ranks(values.gather(1, order)), order, rows)
+
+    def fit_transform(self, rows: Tensor) -> Tensor:
+        order = self._fit(rows)
+        return self._scores(self.middle, order, rows)
+
+    def _fit(self, rows: Tensor) -> Tensor:
+        """Learn from training rows, and return what sorts their columns, shape ``(D, N)``."""
+        columns = _columns(check_rows(rows).double()).T.contiguous()
+        order = _order(columns)
+        self.sorted = columns.gather(1, order)  # (D, N)
+        self.middle = _middle_ranks(self.sorted)
+        return order
+
+    def _scores(self, ranks: Tensor, order: Tensor, rows: Tensor) -> Tensor:
+        """Return normal scores of ranks of sorted values, in the order and shape of the rows."""
         scores = torch.special.ndtri(ranks / self.sorted.shape[1])
         return torch.empty_like(scores).scatter_(1, order, scores).T.reshape(rows.shape).to(rows)
 

@@ -110,7 +110,7 @@ class Features:
     def fit(self, rows: Tensor) -> Self:
         """Fit on training rows, shape ``(N, ...)``."""
         rows = rows.double()
-        transformed = self.transform.fit(rows)(rows).flatten(1)
+        transformed = self.transform.fit_transform(rows).flatten(1)
         self.standardize = Standardize().fit(transformed)
         coordinates, values = self.standardize(transformed), rows.flatten(1)
         self.range = values.amin(0), values.amax(0)

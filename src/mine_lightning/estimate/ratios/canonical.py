@@ -27,9 +27,9 @@ MOST_COLUMNS, ROWS_PER_COLUMN = 80, 20  # of a side whose components are looked 
 class Side:
     """Turn rows of one side into columns whose joint distribution is taken to be normal."""
 
-    def fit(self, rows: Described) -> Self:
-        """Fit on training rows."""
-        return self
+    def fit(self, rows: Described) -> Tensor:
+        """Fit on training rows, and return their columns."""
+        return self(rows)
 
     def __call__(self, rows: Described) -> Tensor:
         """Return the columns, shape ``(M, C)``, float64."""
@@ -51,7 +51,7 @@ class Canonical(LogRatio):
         self.x_side, self.z_side = x_side, z_side
 
     def fit(self, x: Described, z: Described) -> Self:
-        a, b = self.x_side.fit(x)(x), self.z_side.fit(z)(z)
+        a, b = self.x_side.fit(x), self.z_side.fit(z)
         self.x_scale, self.z_scale = Standardize().fit(a), Standardize().fit(b)
         self.pairs = canonical_pairs(self.x_scale(a), self.z_scale(b))
         return super().fit(x, z)
@@ -127,7 +127,7 @@ class IndependentComponents(Canonical):
 
 
 class _Components(Side):
-    def fit(self, rows: Described) -> Self:
+    def fit(self, rows: Described) -> Tensor:
         whitened = rows.values @ (
             white := whitening(rows.values.T @ rows.values / len(rows.values))
         )
@@ -136,8 +136,8 @@ class _Components(Side):
             warnings.simplefilter("ignore", ConvergenceWarning)
             ica.fit(whitened.float().numpy())
         self.unmixing = white @ torch.from_numpy(ica.components_).to(white).T
-        self.scores = RankToNormal().fit(rows.values @ self.unmixing)
-        return self
+        self.scores = RankToNormal()
+        return self.scores.fit_transform(rows.values @ self.unmixing)
 
     def __call__(self, rows: Described) -> Tensor:
         return self.scores(rows.values @ self.unmixing)
@@ -155,9 +155,9 @@ class DirectionAndRadius(Canonical):
 
 
 class _Polar(Side):
-    def fit(self, rows: Described) -> Self:
-        self.scores = RankToNormal().fit(self._polar(rows))
-        return self
+    def fit(self, rows: Described) -> Tensor:
+        self.scores = RankToNormal()
+        return self.scores.fit_transform(self._polar(rows))
 
     def __call__(self, rows: Described) -> Tensor:
         return self.scores(self._polar(rows))

@@ -56,9 +56,9 @@ class Copulas(LogRatio):
 
     def fit(self, x: Described, z: Described) -> Self:
         self.match(x, z)
-        a, b = _settled(self.columns_of_x(x)), _settled(self.columns_of_z(z))
-        self.x_scores, self.z_scores = RankToNormal().fit(a), RankToNormal().fit(b)
-        a, b = self.encode_x(x), self.encode_z(z)
+        self.x_scores, self.z_scores = RankToNormal(), RankToNormal()
+        a = self.x_scores.fit_transform(_settled(self.columns_of_x(x)))
+        b = self.z_scores.fit_transform(_settled(self.columns_of_z(z)))
         self.correlations = _correlations(a, b)
         self.counts = histograms(self._parts(a, b)[1], a.shape[1])
         self.log_density = smoothed(self.counts, WIDTHS[-2])
