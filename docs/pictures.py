@@ -6,9 +6,11 @@
 They are written to ``docs/pictures``.
 """
 
+import json
 import logging
 import math
 import sys
+from base64 import b64decode
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,10 +20,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger
 from matplotlib.figure import Figure
 from sklearn.datasets import load_wine
+from torch.nn.functional import pad
 
 from mine_lightning import (
     MINE,
@@ -38,11 +41,12 @@ from mine_lightning import (
     mutual_information_matrix,
 )
 from mine_lightning.data import GaussianPairs
-from mine_lightning.demos import GaussianGrid, MutualInformationGAN, PlainGAN
+from mine_lightning.demos import DigitImages, GaussianGrid, MutualInformationGAN, PlainGAN
 from mine_lightning.objectives.scores import split_pairs
 
 FOLDER = Path(__file__).parent / "pictures"
-STEPS = 600  # of the GANs
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+STEPS, DIGIT_STEPS = 600, 5000  # of the GANs
 LEVELS, CLIMB, WINDOW = (2, 4, 6, 8, 10), 800, 100  # bits, steps at each, steps pooled
 SHORT_NAMES = {"od280/od315_of_diluted_wines": "od280"}
 MEASURED = ["flavanoids", "color_intensity", "proline"]
@@ -74,35 +78,56 @@ def matrix() -> Figure:
     return wine().plot()
 
 
-@cache
-def train(host: type[PlainGAN]) -> tuple[pd.DataFrame, torch.Tensor]:
-    """Train a GAN on 25 Gaussians with a monitor; return its logged curves and samples."""
-    seed_everything(1, verbose=False)
+def train(model: PlainGAN, data: LightningDataModule, steps: int) -> pd.DataFrame:
+    """Train a GAN with a monitor, and return its logged curves."""
     monitor = MutualInformationMonitor(x="generator:output", z="generator:input[code]")
     with TemporaryDirectory() as folder:
         logger = CSVLogger(folder)
         trainer = Trainer(
-            accelerator="cpu", max_epochs=1, callbacks=[monitor], logger=logger,
+            accelerator="cpu", max_epochs=math.ceil(steps / len(data.train_dataloader())),
+            callbacks=[monitor], logger=logger,
             enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
         )  # fmt: skip
-        model = host(decay_steps=STEPS)
-        trainer.fit(model, GaussianGrid(steps_per_epoch=STEPS))
-        curve = pd.read_csv(f"{logger.log_dir}/metrics.csv")
-    curve["step"] *= STEPS / curve["step"].max()
+        trainer.fit(model, data)
+        curve = pd.read_csv(f"{logger.log_dir}/metrics.csv").dropna(subset="mi")
+    curve["step"] *= steps / curve["step"].max()
+    return curve
+
+
+@cache
+def points(host: type[PlainGAN]) -> tuple[pd.DataFrame, torch.Tensor]:
+    """Train a GAN on 25 Gaussians; return its curves and samples."""
+    seed_everything(1, verbose=False)
+    model = host(decay_steps=STEPS)
+    curve = train(model, GaussianGrid(steps_per_epoch=STEPS), STEPS)
     with torch.no_grad():
         return curve, model(2500)
 
 
-def draw_information(axes: Any) -> None:
+def images(host: type[PlainGAN], **options: float) -> tuple[pd.DataFrame, torch.Tensor]:
+    """Train a GAN on digits; return its curves and a table of images, a row for each code."""
+    seed_everything(0, verbose=False)
+    model = host(
+        sample_shape=(1, 8, 8), codes=10, noise_dim=16, hidden_features=(256, 256),
+        decay_steps=DIGIT_STEPS, **options,
+    )  # fmt: skip
+    curve = train(model, DigitImages(), DIGIT_STEPS)
+    codes, noise = torch.eye(10).repeat_interleave(10, 0), torch.randn(10, 16).repeat(10, 1)
+    with torch.no_grad():
+        drawn = pad(model.generator(codes, noise)[:, 0], (1, 1, 1, 1), value=-1.0)
+    return curve, drawn.view(10, 10, 10, 10).transpose(1, 2).reshape(100, 100)
+
+
+def draw_information(axes: Any, curves: list[pd.DataFrame], codes: int) -> None:
     """Draw the monitor's curves of both GANs."""
-    for host, label in ((PlainGAN, "GAN"), (MutualInformationGAN, "with the term")):
-        curve = train(host)[0]
+    most = math.log(codes)
+    for curve, label in zip(curves, ("GAN", "with the term"), strict=True):
         step, nats, band = curve["step"], curve["mi"], 2 * curve["mi_standard_error"]
         (line,) = axes.plot(step, nats, label=label)
         axes.fill_between(step, nats - band, nats + band, color=line.get_color(), alpha=0.2, lw=0)
-    axes.axhline(math.log(64), color="black", linestyle="--", linewidth=1)
-    axes.annotate("all that the code says", (STEPS, math.log(64)), ha="right", va="bottom")
-    axes.set(xlabel="step of the GAN", ylabel="I(code; sample), nats", ylim=(-0.3, 5))
+    axes.axhline(most, color="black", linestyle="--", linewidth=1)
+    axes.annotate("all that the code says", (curve["step"].max(), most), ha="right", va="bottom")
+    axes.set(xlabel="step of the GAN", ylabel="I(code; sample), nats", ylim=(-0.07 * most, None))
     axes.legend(frameon=False, loc="center left")
 
 
@@ -115,16 +140,42 @@ def gan() -> Figure:
         (without, PlainGAN, "GAN"),
         (with_term, MutualInformationGAN, "GAN + mutual information"),
     ):
-        curve, samples = train(host)
+        curve, samples = points(host)
         axes.scatter(*centers.T, marker="+", color="black", linewidth=0.8)
         axes.scatter(*samples.T, s=2, alpha=0.5)
         axes.set(title=title, xticks=[], yticks=[], aspect="equal")
         losses.plot(curve["step"], curve["g_loss"].rolling(5).mean(), label=title)
     losses.set(xlabel="step of the GAN", ylabel="loss of the generator", title="what the loss says")
     losses.legend(frameon=False)
-    draw_information(information)
+    draw_information(
+        information, [points(host)[0] for host in (PlainGAN, MutualInformationGAN)], 64
+    )
     information.set_title("what the monitor says")
     return figure
+
+
+def digits() -> Figure:
+    """The same on handwritten digits, over a whole training."""
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    without, with_term, information = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
+    plain, drawn = images(PlainGAN, lr=1e-3)
+    termed, drawn_with_term = images(MutualInformationGAN, lr=1e-3, mi_weight=0.3)
+    for axes, table, title in (
+        (without, drawn, "GAN"),
+        (with_term, drawn_with_term, "GAN + mutual information"),
+    ):
+        axes.imshow(table, cmap="gray_r", vmin=-1, vmax=1)
+        axes.set(title=title, xticks=[], yticks=[], xlabel="noise", ylabel="code")
+    draw_information(information, [plain, termed], 10)
+    information.set_title("what the monitor says")
+    return figure
+
+
+def plane() -> bytes:
+    """The information plane, as the notebook about it drew it."""
+    cells = json.loads((NOTEBOOKS / "information_plane.ipynb").read_text())["cells"]
+    drawn = (output.get("data", {}) for cell in cells for output in cell.get("outputs", []))
+    return b64decode(next(data["image/png"] for data in drawn if "image/png" in data))
 
 
 def overview() -> Figure:
@@ -144,7 +195,7 @@ def overview() -> Figure:
     )
     wine().plot(middle).suptitle("all pairs of a table", fontsize=12)
     axes = right.subplots()
-    draw_information(axes)
+    draw_information(axes, [points(host)[0] for host in (PlainGAN, MutualInformationGAN)], 64)
     axes.set_title("a generative network,\nwatched while it trains")
     return figure
 
@@ -195,7 +246,9 @@ def staircase() -> Figure:
     return figure
 
 
-PICTURES: tuple[Callable[[], Figure], ...] = (overview, pair, matrix, gan, staircase)
+PICTURES: tuple[Callable[[], Figure | bytes], ...] = (
+    overview, pair, matrix, gan, digits, plane, staircase,
+)  # fmt: skip
 
 
 def main(names: list[str]) -> None:
@@ -204,7 +257,11 @@ def main(names: list[str]) -> None:
     for picture in PICTURES:
         if not names or picture.__name__ in names:
             path = FOLDER / f"{picture.__name__}.png"
-            picture().savefig(path, dpi=110)
+            drawn = picture()
+            if isinstance(drawn, bytes):
+                path.write_bytes(drawn)
+            else:
+                drawn.savefig(path, dpi=110)
             print(path)
 
 
