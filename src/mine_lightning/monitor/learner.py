@@ -24,9 +24,9 @@ from mine_lightning.support.distributed import Processes
 __all__ = ["Estimate", "MutualInformationLearner"]
 
 FEWEST, WARM = 2, 1024  # rows of the first reading, and of one that is to be relied on
-# The closed form is fitted at every eighth update if there are a quarter more rows to read, and
+# The closed form is fitted at every eighth update if there are a third more rows to read, and
 # once there are four times as many.
-REFIT, SPACED = 4, 8
+REFIT, SPACED = 3, 8
 # What may be missed, as a share of the reading: about nine of ten readings from the 100th to the
 # 2,000th host step lie within two standard errors on one case each of the first fourteen kinds of
 # `benchmarks/kinds.py`. With any one of them left out the others choose .14 to .18, and of the ones

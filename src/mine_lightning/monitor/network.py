@@ -77,18 +77,18 @@ class RunningStandardize(nn.Module):
             v \leftarrow (1 - w) v + w \overline{(x - m)^2} - w^2 \overline{(x - m)}^2, \qquad
             m \leftarrow m + w \overline{(x - m)}
         """
-        rows = rows.to(self.mean.dtype)
-        center, known = self.mean, self.batches > 0
-        if not known:
-            center = rows.mean(0)
-        limit = torch.where(known & (self.variance > 0), 2 * FAR * self.variance.sqrt(), math.inf)
-        offsets = (rows - center).clamp(-limit, limit)
+        rows, seen = rows.to(self.mean.dtype), int(self.batches)
+        center = self.mean if seen else rows.mean(0)
+        offsets = rows - center
+        if seen:
+            limit = torch.where(self.variance > 0, 2 * FAR * self.variance.sqrt(), math.inf)
+            offsets = offsets.clamp(-limit, limit)
         first, second = offsets.mean(0), offsets.square().mean(0)
-        self.batches += 1
-        weight = torch.clamp(1 / self.batches, min=self.rate).to(self.mean.dtype)
+        weight = max(1 / (seen + 1), self.rate)
         variance = self.variance.lerp(second, weight) - (weight * first).square()
         self.variance.copy_(variance.clamp(min=0))
         self.mean.copy_(center + weight * first)
+        self.batches += 1
 
 
 class Network:
