@@ -279,7 +279,7 @@ def test_is_differentiable_says_whether_the_joint_scores_have_a_gradient(metric_
     [(MutualInformation, 1), (EffectiveSampleSize, 0), (MutualInformationStandardError, 0)],
 )
 def test_a_tracker_knows_which_step_is_the_best(metric_class, best):
-    tracker = MetricTracker(metric_class())
+    tracker = MetricTracker(metric_class(), maximize=None)  # the default since 1.7
     for gap in (0.0, 2.0):
         tracker.increment()
         tracker.update(torch.linspace(0, gap, 8) + gap, torch.linspace(-gap, gap, 8))

@@ -119,9 +119,11 @@ class PooledMetric(Metric):
     def __init__(self, objective: Statistic, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         object.__setattr__(self, "objective", objective)  # no submodule
-        for name, default in Pooled.nothing(self.device)._asdict().items():
+        nothing = Pooled.nothing(self.device)
+        # first: torchmetrics 1.6 forms groups by the first state alone
+        self.add_state("identity", identity(objective).to(nothing.rows), dist_reduce_fx="max")
+        for name, default in nothing._asdict().items():
             self.add_state(name, default, log_sum_exp if name.startswith("log") else "sum")
-        self.add_state("identity", identity(objective).to(self.rows), dist_reduce_fx="max")
 
     def update(self, joint: Tensor, marginal: Tensor) -> None:
         """Update the states with the scores of a batch.
