@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import jsonargparse
+import pytest
+from packaging.version import Version
+
 from mine_lightning.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +22,11 @@ QUICK = [
 ]
 SHORT = ["--quiet", "--max_epochs=3"]
 """Of an estimate, which is no run of Lightning."""
+
+names_choices = pytest.mark.skipif(
+    Version(jsonargparse.__version__) < Version("4.43"),
+    reason="before jsonargparse 4.43, an error does not name the choices of text",
+)
 
 
 def fit(config: Path, logs: Path, *more: str) -> None:

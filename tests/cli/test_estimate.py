@@ -9,7 +9,7 @@ import pytest
 
 from mine_lightning.cli import main
 from mine_lightning.estimate.results import MutualInformationEstimate
-from runs import SHORT
+from runs import SHORT, names_choices
 
 
 def test_it_prints_the_estimate_and_writes_json(
@@ -59,9 +59,10 @@ def test_npz_output_holds_the_pointwise_values(table: Path, tmp_path: Path) -> N
         (["--x=hue", "--z=ash", "--folds=1"], "Expected `folds` to be an integer of at least 2"),
         (["--x=hue", "--z=ash", "--folds=many"], "Expected `--folds` to be int, got 'many'."),
         (["--x=hue", "--z=ash", "--output=result.pkl"], "Expected `output` to end in one of"),
-        (
+        pytest.param(
             ["--x=hue", "--z=ash", "--x_transform=cubes"],
             "`--x_transform` to be one of 'rank', 'standardize', 'identity', got 'cubes'.",
+            marks=names_choices,
         ),
         (["--x=hue", "--z=ash", "--colour=red"], "got `--colour`. There are: `--x`"),
         (["--x=hue", "--z=ash", "--fouls=3"], "got `--fouls`. Did you mean `--folds`"),

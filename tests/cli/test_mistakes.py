@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mine_lightning.cli.mistakes import explain
-from runs import ROOT, fit
+from runs import ROOT, fit, names_choices
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,11 @@ from runs import ROOT, fit
         (["--model.optimizer.lr=fast"], "Expected `optimizer.lr` of mine_lightning.Mutual"),
         (["--trainer.logger=CSVLoger"], "a Logger, got `CSVLoger`. Did you mean `CSVLogger`"),
         (["--trainer.callbacks+=EarlyStoping"], "got `EarlyStoping`. Did you mean `EarlyStopping`"),
-        (["--trainer.precision=12"], "to be one of 64, 32, 16 or one of 'transformer-engine'"),
+        pytest.param(
+            ["--trainer.precision=12"],
+            "to be one of 64, 32, 16 or one of 'transformer-engine'",
+            marks=names_choices,
+        ),
         (["--seed_everything=x"], "Expected `--seed_everything` to be bool or int, got 'x'."),
         (["--data.colums=a"], "Expected an argument of mine_lightning.TableDataModule, got `col"),
         (["--config=nowhere.yaml"], "file or the name of a configuration, got 'nowhere.yaml'."),
@@ -75,6 +79,21 @@ def test_a_mistake_gives_one_line_and_a_failing_status(
             'Validation failed: Key "estimate.z" is required but not included in config object '
             "or its value is None.",
             "Expected `z`, got no value.",
+        ),
+        (
+            "Problem with given class_path 'mine_lightning.MINE':\n"
+            "  Validation failed: Key 'ma_rat' is not expected",
+            "Expected an argument of mine_lightning.MINE, got `ma_rat`. Did you mean `ma_rate`?",
+        ),
+        (
+            'Parser key "trainer.logger":\n'
+            "  - Expected a config path but CSVLoger either not accessible or invalid\n"
+            "  Subtypes: [<class 'lightning.pytorch.loggers.logger.Logger'>]\n"
+            "    - Expected a <class 'collections.abc.Iterable'>\n"
+            "    - Expected a dot import path string: CSVLoger\n"
+            "  Given value: CSVLoger",
+            "Expected the name of a Logger, got `CSVLoger`. Did you mean `CSVLogger` or "
+            "`CometLogger`?",
         ),
     ],
 )

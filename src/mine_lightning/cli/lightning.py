@@ -178,7 +178,11 @@ def find_classes() -> None:
 
 def _settings(command: str) -> dict[str, Any]:
     """Return the arguments of LightningCLI."""
-    told = {"description": LIGHTNING[command], "usage": f"mine-lightning {command} [options]"}
+    told = {
+        "description": LIGHTNING[command],
+        "usage": f"mine-lightning {command} [options]",
+        "formatter_class": Help,
+    }
     parser = {
         "prog": "mine-lightning",
         "formatter_class": Help,

@@ -13,7 +13,7 @@ __all__ = ["explain"]
 NOISE = re.compile(
     r"Does not validate|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>|Parser key"
     r"|Not a valid subclass|Subclass types expect|a class path \(str\)|a dict with|Problem with"
-    r"|Expected a path but|Type .* class: Parser key"
+    r"|Expected a (?:config )?path but|Type .* class: Parser key"
 )
 KIND = r"Expected(?! a dot import) an? (?:<class |typing\.)?'?(.*?)'?>?(?:\. Got value: (.*))?"
 OPTIONS = {"Objective": "--model.objective", "Critic": "--model.critic"}
@@ -31,7 +31,8 @@ def explain(message: str, options: list[str]) -> str:
         'Expected an option that there is, got `--fold`. Did you mean `--folds`?'
     """
     mistake = innermost(message, options)
-    told = mistake.sentences[0]
+    # old parsers try a collection before the class that it would hold
+    told = min(mistake.sentences, key=lambda sentence: "collections.abc." in sentence)
     for pattern, answer in ANSWERS.items():
         if found := re.fullmatch(pattern, told, re.DOTALL):
             return answer(found, mistake)
@@ -202,7 +203,7 @@ ANSWERS: dict[str, Answer] = {
     r".*invalid choice: '(.*?)' \(choose from (.*)\)": _no_command,
     r"the following arguments are required: (.*)": _no_value,
     r'Validation failed: Key "(.*?)" is required but .*': _no_value,
-    r"Option '(\w+)' is not accepted": _no_argument,
+    r"(?:Option|Validation failed: Key) '(\w+)' is not (?:accepted|expected)": _no_argument,
     r"Expected a dot import path string: (\S+)": _no_class,
     r"Import path does not correspond to a subclass of (\w+)": _no_class,
     r"Type .* callable class: ([Mm]odule|No module).*": _no_class,
