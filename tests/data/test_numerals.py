@@ -112,6 +112,12 @@ def test_columns_of_numbers_alone_are_read(text, decimal, thousands, expected) -
         np.testing.assert_array_equal(found["a"], expected)
 
 
+@pytest.mark.parametrize("dtype", ["object", "str", "category"])
+def test_numbers_beside_missing_values_are_read(dtype: str) -> None:
+    frame = pd.DataFrame({"a": pd.Series(["0,13", None], dtype=dtype)})
+    np.testing.assert_array_equal(read_numerals(frame, ",", None)["a"], [0.13, np.nan])
+
+
 def test_reading_is_exact() -> None:
     frame = spelled(lambda v: repr(float(v)).replace(".", ","))
     assert np.array_equal(read_numerals(frame, ",", None)["a"], VALUES)

@@ -135,8 +135,8 @@ def read_numerals(frame: pd.DataFrame, decimal: str, thousands: str | None) -> p
     columns = []
     for place in range(frame.shape[1]):
         column = frame.iloc[:, place]
-        text = column.dropna() if is_string_dtype(column) else column[:0]
-        if len(text) and all(map(number.fullmatch, text)):
+        text = column.dropna()
+        if len(text) and is_string_dtype(text) and all(map(number.fullmatch, text)):
             column = text.str.translate(plain).astype(float).reindex(column.index)
         columns.append(column)
     return pd.concat(columns, axis=1)
