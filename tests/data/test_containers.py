@@ -94,7 +94,7 @@ TABLES: dict[str, Callable[[], Any]] = {
     "polars column of lists": lambda: pl.DataFrame({"v": PYTHON}),
     "polars column of arrays": lambda: pl.Series("v", NUMBERS, dtype=pl.Array(pl.Float64, 2)),
     "Arrow table": lambda: pa.table({"a": A, "b": B}),
-    "Arrow record batch": lambda: pa.record_batch({"a": A, "b": B}),
+    "Arrow record batch": lambda: pa.RecordBatch.from_pydict({"a": A, "b": B}),
     "Arrow table in chunks": lambda: pa.concat_tables(
         [pa.table({"a": A[:7], "b": B[:7]}), pa.table({"a": A[7:], "b": B[7:]})]
     ),
@@ -111,7 +111,9 @@ CATEGORIES: dict[str, Callable[[], Any]] = {
     "array of text": lambda: HUES,
     "array of objects": lambda: HUES.astype(object),
     "array of bytes": lambda: HUES.astype("S"),
-    "array of variable text": lambda: HUES.astype(np.dtypes.StringDType()),
+    "array of variable text": lambda: HUES.astype(
+        pytest.importorskip("numpy", "2").dtypes.StringDType()
+    ),
     "column of text": lambda: HUES[:, None],
     "list": lambda: HUES.tolist(),
     "tuple": lambda: tuple(HUES.tolist()),
@@ -137,8 +139,10 @@ CATEGORIES: dict[str, Callable[[], Any]] = {
     "Arrow chunks": lambda: pa.chunked_array([HUES[:9], HUES[9:]]),
     "Arrow dictionary": lambda: pa.array(HUES).dictionary_encode(),
     "Arrow dictionary in a table": lambda: pa.table({"hue": pa.array(HUES).dictionary_encode()}),
-    "Arrow large text": lambda: pa.table({"hue": pa.array(HUES, pa.large_string())}),
-    "Arrow text view": lambda: pa.array(HUES.tolist(), pa.string_view()),
+    "Arrow large text": lambda: pa.table({"hue": pa.array(HUES.tolist(), pa.large_string())}),
+    "Arrow text view": lambda: pa.array(
+        HUES.tolist(), pytest.importorskip("pyarrow", "16").string_view()
+    ),
     "Arrow bytes": lambda: pa.array([hue.encode() for hue in HUES]),
 }
 

@@ -1,10 +1,12 @@
 """Pairs on disk: every row where it belongs, once, and never the whole file in memory."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from jsonargparse import ArgumentParser
+from jsonargparse import auto_cli
 from lightning.pytorch import LightningDataModule
 
 from disk_pairs import ROWS, X, Z, damaged, every_kind, fit, gaussian, module, save, table
@@ -136,13 +138,15 @@ def test_arguments_out_of_range_are_refused(tmp_path, arguments, message):
         StreamingDataModule(*files, **arguments).setup()
 
 
+def built(data: LightningDataModule) -> LightningDataModule:
+    return data
+
+
 def test_a_data_module_is_built_from_a_configuration(tmp_path):
     arguments, more = save(tmp_path, "two files", table())
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(LightningDataModule, "data")
     init_args = {"path": str(arguments[0]), "z_path": str(more["z_path"]), "x": [1], "seed": 0}
     config = {"class_path": "mine_lightning.StreamingDataModule", "init_args": init_args}
-    data = parser.instantiate(parser.parse_object({"data": config})).data
+    data = auto_cli(built, args=[json.dumps(config)])
     assert (data.x_dim, data.z_dim, data.x_columns, data.seed) == (1, 1, ["1"], 0)
 
 
