@@ -4,13 +4,13 @@ import csv
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
@@ -134,7 +134,7 @@ def _read_text(path: Path, dialect: Dialect, places: list[int]) -> pd.DataFrame:
         raise ValueError("an odd number of quotation marks.")
     columns = [f"f{place}" for place in places]  # names may occur twice
     table = pyarrow.csv.read_csv(
-        BytesIO(content),
+        pyarrow.BufferReader(content),  # with BytesIO, an error may hang Arrow 14
         read_options=pyarrow.csv.ReadOptions(
             autogenerate_column_names=True,
             skip_rows_after_names=1,
