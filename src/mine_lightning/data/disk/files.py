@@ -122,6 +122,7 @@ class NumpyRows:
         with whole_file(path):
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
             if not isinstance(mapped, np.memmap):
+                mapped.close()
                 raise ValueError("several arrays, where one is expected.")
         if mapped.ndim == 0 or len(mapped) < 2 or mapped[0].size == 0:
             raise ValueError(
