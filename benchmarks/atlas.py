@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> None:
 def read(run: dict[str, Any], seen: float = SEEN) -> float:
     """Return the estimate, with a weight of the rows that the critics have seen."""
     variance = run["sampling"] ** 2
-    return between(run["held_out"], run["in_sample"], variance, run["kept"], seen)
+    return between(run["held_out"], run["in_sample"], variance, run["kept"], run["rows"], seen)
 
 
 def signs(run: dict[str, Any]) -> Signs:

@@ -1,5 +1,7 @@
 """The estimate lies between what is held out and what is in sample."""
 
+import math
+
 import pytest
 
 from mine_lightning.estimate.calibration import SEEN
@@ -8,23 +10,29 @@ from mine_lightning.estimate.readings import between
 
 @pytest.mark.parametrize("held_out", [-0.3, -1e-6, 0.0])
 def test_where_nothing_is_found_it_lies_in_the_middle(held_out: float) -> None:
-    assert between(held_out, 0.2, 1e-4, kept=1) == pytest.approx((held_out + 0.2) / 2)
+    assert between(held_out, 0.2, 1e-4, kept=1, rows=1000) == pytest.approx((held_out + 0.2) / 2)
 
 
 def test_closed_forms_take_as_much_as_they_miss() -> None:
-    assert between(1.0, 2.0, 1e-4, kept=0) == 1.5
+    assert between(1.0, 2.0, 1e-4, kept=0, rows=1000) == 1.5
 
 
 def test_networks_take_less() -> None:
-    assert between(1.0, 2.0, 0.0, kept=1) == pytest.approx(1.5 + SEEN)
-    assert between(1.0, 2.0, 0.0, kept=0.4) == pytest.approx(1.5 + 0.4 * SEEN)
+    assert between(1.0, 2.0, 0.0, kept=1, rows=1000) == pytest.approx(1.5 + SEEN)
+    assert between(1.0, 2.0, 0.0, kept=0.4, rows=1000) == pytest.approx(1.5 + 0.4 * SEEN)
 
 
 def test_the_more_certain_what_is_held_out_the_nearer_to_what_is_seen() -> None:
-    found = [between(1.0, 2.0, variance, kept=1) for variance in (100.0, 1.0, 0.01)]
+    found = [between(1.0, 2.0, variance, kept=1, rows=1000) for variance in (100.0, 1.0, 0.01)]
     assert 1.5 < found[0] < found[1] < found[2] <= 1.5 + SEEN
 
 
 def test_values_that_agree_are_the_estimate_and_their_order_does_not_matter() -> None:
-    assert between(0.7, 0.7, 0.1, kept=1) == 0.7
-    assert 0.6 < between(0.7, 0.6, 0.1, kept=1) < 0.65
+    assert between(0.7, 0.7, 0.1, kept=1, rows=1000) == 0.7
+    assert 0.6 < between(0.7, 0.6, 0.1, kept=1, rows=1000) < 0.65
+
+
+def test_of_more_than_pairs_can_tell_the_rest_is_the_closed_forms() -> None:
+    few, many = (between(12.0, 13.0, 0.0, kept=1, rows=rows) for rows in (400, 10**6))
+    assert few == pytest.approx(12.5 + SEEN * math.log(400) / 12)
+    assert many == pytest.approx(12.5 + SEEN)

@@ -1,5 +1,6 @@
 """Scores of the rows by the critics of a finished fit, and the numbers that follow from them."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -143,7 +144,8 @@ class Readings(NamedTuple):
     def nats(self) -> float:
         r"""Between the two, whose first-order biases are opposite: :func:`between`."""
         kept = (self.gains > 0).double().mean().item()
-        return between(self.held_out, self.in_sample, mean_variance(self.terms), kept)
+        variance, rows = mean_variance(self.terms), len(self.terms)
+        return between(self.held_out, self.in_sample, variance, kept, rows)
 
     @property
     def terms(self) -> Tensor:
@@ -167,17 +169,24 @@ class Readings(NamedTuple):
 
 
 def between(
-    held_out: float, in_sample: float, variance: float, kept: float, seen: float = SEEN
+    held_out: float,
+    in_sample: float,
+    variance: float,
+    kept: float,
+    rows: float,
+    seen: float = SEEN,
 ) -> float:
     r"""Return the estimate between the held-out value and the in-sample one.
 
     .. math::
         \hat I = \hat I_H + w (\hat I_S - \hat I_H), \quad
-        w = \frac12 + s \, k \, \frac{\max(\hat I_H, 0)^2}{\hat I_H^2 + v}
+        w = \frac12 + s \, k \, \min\Bigl(1, \frac{\ln N}{\hat I_H}\Bigr)
+        \frac{\max(\hat I_H, 0)^2}{\hat I_H^2 + v}
 
     Rows held out read low by what a critic gets wrong, and rows that it has seen read high by what
     it took from their noise. Closed forms, and critics of independent variables, take as much as
-    they miss, w = 1/2. Networks that find something and are stopped early take less:
+    they miss, w = 1/2. Networks that find something and are stopped early take less, but of more
+    than ln N nats the rest is the closed form's: no pairs of N rows tell it to a network.
     ``benchmarks/atlas.py`` chooses the s with the least errors on distributions of many kinds, in
     the geometric mean.
 
@@ -186,14 +195,17 @@ def between(
         in_sample: The mean over rows that they have seen, :math:`\hat I_S`, in nats.
         variance: Variance v of the held-out value.
         kept: Share k of the folds in which a network adds to the closed form.
+        rows: Number N of rows.
         seen: The weight s.
 
     Example:
-        >>> between(0.5, 0.6, 1e-4, kept=0), between(-0.1, 0.1, 1e-4, kept=1)
+        >>> between(0.5, 0.6, 1e-4, kept=0, rows=100), between(-0.1, 0.1, 1e-4, kept=1, rows=100)
         (0.55, 0.0)
     """
-    found = max(held_out, 0.0) ** 2
-    weight = 0.5 + (seen * kept * found / (found + variance) if found else 0.0)
+    weight = 0.5
+    if held_out > 0:
+        learned = kept * min(1.0, math.log(rows) / held_out)
+        weight += seen * learned * held_out**2 / (held_out**2 + variance)
     return held_out + weight * (in_sample - held_out)
 
 
