@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from mine_lightning.estimate.features import Features
-from mine_lightning.estimate.ratios.base import Independence, LogRatio, logistic_losses, ranks
+from mine_lightning.estimate.ratios.base import (
+    Independence,
+    LogRatio,
+    log_partition,
+    logistic_losses,
+    ranks,
+)
+from normal_pair import log_ratio
 from shared import seeded
 
 
@@ -68,3 +75,15 @@ def test_ranks_to_try_grow_by_halves() -> None:
     assert ranks(0) == [0]
     assert ranks(1) == [0, 1]
     assert ranks(13) == [0, 1, 2, 3, 4, 6, 8, 12, 13]
+
+
+def test_pairs_drawn_apart_tell_a_ratio_that_counts_twice() -> None:
+    x, noise = torch.randn(2, 1_000, generator=seeded()).double()
+    z = 0.9 * x + math.sqrt(1 - 0.81) * noise
+    table = log_ratio(x.unsqueeze(1), z, 0.9)
+    assert log_partition(table) == 0
+    assert log_partition(2 * table) > 0.5
+
+
+def test_few_rows_drawn_apart_tell_nothing() -> None:
+    assert log_partition(torch.full((99, 99), 5.0)) == 0

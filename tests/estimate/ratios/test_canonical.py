@@ -71,3 +71,25 @@ def test_rows_that_were_not_seen_choose_how_many_pairs_are_used() -> None:
 def test_forms_of_several_columns_are_fitted_to_several(kind, columns, suits) -> None:
     sides = (described(torch.randn(ROWS, c, generator=seeded()).double()) for c in columns)
     assert kind.suits(*sides) == suits
+
+
+def pictures(places: Tensor) -> Tensor:
+    """Draw a bright spot on 8 x 8 pixels at each place, shape ``(N, 2)``."""
+    pixels = torch.linspace(0, 1, 8).double()
+    bright = torch.exp(-10 * (pixels - torch.special.ndtr(places).unsqueeze(2)) ** 2)
+    return (bright[:, 0].unsqueeze(2) * bright[:, 1].unsqueeze(1)).flatten(1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_functions_of_the_same_variables_are_not_counted_twice(seed: int) -> None:
+    nats, rows, stream = 7.0, 6_000, seeded(seed)
+    rho = math.sqrt(1 - math.exp(-nats))
+    x, noise = torch.randn(2, rows, 2, generator=stream).double()
+    z = rho * x + math.sqrt(1 - rho**2) * noise
+    turned = torch.linalg.qr(torch.randn(2, 2, generator=stream).double())[0]
+    sides = described(pictures(x @ turned)), described(pictures(z))
+    train, val = (
+        [side.take(part) for side in sides] for part in torch.arange(rows).split([5000, 1000])
+    )
+    found = Values().fit(*train).confirm(*val).log_ratio(*val).mean()
+    assert found.item() == pytest.approx(nats, abs=0.7)

@@ -9,9 +9,23 @@ from torch.nn import functional as F
 
 from mine_lightning.estimate.features import Described
 
-__all__ = ["Independence", "LogRatio", "logistic_losses", "ranks"]
+__all__ = [
+    "LARGE",
+    "MOST_APART",
+    "PARTNERS",
+    "Independence",
+    "LogRatio",
+    "log_partition",
+    "logistic_losses",
+    "ranks",
+]
 
 PARTNERS = 100
+# Of larger ratios the logistic loss hardly says how large they are, and beyond a score of as many
+# nats the read-out is not corrected.
+LARGE = 2.0
+LEAST_APART, MOST_APART = 100, 1_000  # rows that are scored all with all; fewer tell nothing
+CERTAIN = 2.0  # standard errors
 
 
 class LogRatio:
@@ -132,6 +146,33 @@ def logistic_losses(joint: Tensor, table: Tensor) -> Tensor:
     others = torch.full_like(joint, table.shape[1])
     others[:count] -= 1
     return F.softplus(-joint) + losses.sum(1) / others.clamp(min=1)
+
+
+def log_partition(table: Tensor) -> float:
+    r"""Return the logarithm of a ratio's mean over pairs drawn apart, where it is clearly above 0.
+
+    .. math:: \ln Z = \ln \frac{1}{N (N - 1)} \sum_{i \ne j} e^{T(x_i, z_j)}
+
+    It is 0 for the log ratio itself. A form that counts the same thing twice, such as one of many
+    functions of the same few variables, has more. Clear are two standard errors, those of the means
+    of rows and of columns; fewer than 100 rows tell nothing.
+
+    Args:
+        table: Scores T of all rows of x with all rows of z, shape ``(N, N)``, own pairs on the
+            diagonal.
+
+    Example:
+        >>> round(log_partition(torch.full((100, 100), 0.5)), 3)
+        0.5
+    """
+    if (count := len(table)) < LEAST_APART:
+        return 0.0
+    apart = table.clone().fill_diagonal_(-math.inf)
+    total = apart.flatten().logsumexp(0)
+    shares = (apart - total).exp()
+    error = math.sqrt(sum(count * shares.sum(side).var().item() for side in (0, 1)))
+    found = total.item() - math.log(count * (count - 1))
+    return found if found > CERTAIN * error else 0.0
 
 
 def ranks(most: int) -> list[int]:

@@ -16,7 +16,15 @@ from mine_lightning.critics.gaussian import (
 )
 from mine_lightning.data.transforms import RankToNormal, Standardize
 from mine_lightning.estimate.features import Described
-from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, logistic_losses, ranks
+from mine_lightning.estimate.ratios.base import (
+    LARGE,
+    MOST_APART,
+    PARTNERS,
+    LogRatio,
+    log_partition,
+    logistic_losses,
+    ranks,
+)
 
 __all__ = ["Canonical", "DirectionAndRadius", "IndependentComponents", "NormalScores", "Values"]
 
@@ -67,6 +75,30 @@ class Canonical(LogRatio):
             for rank in ranks(len(rho))
         }
         self.pairs = self.pairs[: min(losses, key=losses.__getitem__)]
+        return self._without_repeats(a, b)
+
+    def _without_repeats(self, a: Tensor, b: Tensor) -> Self:
+        r"""Use fewer pairs where a large ratio counts some twice, as pairs drawn apart tell.
+
+        Whatever T is, :math:`\mathbb E[T] - \ln Z` is a lower bound on what the sides share, see
+        :func:`~mine_lightning.estimate.ratios.base.log_partition`. As many pairs are used as bring
+        the mean of T nearest to the largest of the bounds.
+        """
+        a, b, rho = a[:MOST_APART], b[:MOST_APART], self.pairs.correlations
+        means: dict[int, float] = {}
+        bounds: list[float] = []
+        for rank in reversed(ranks(len(rho))):
+            u, v = a[:, :rank], b[:, :rank]
+            mean = gaussian_log_ratio(u, v, rho[:rank]).mean().item()
+            if mean < LARGE:
+                break
+            means[rank] = mean
+            bounds.append(mean - (excess := log_partition(all_pairs(u, v, rho[:rank]))))
+            if excess == 0:
+                break
+        if bounds:
+            most = max(bounds)
+            self.pairs = self.pairs[: min(means, key=lambda rank: abs(means[rank] - most))]
         return self
 
     def encode_x(self, x: Described) -> Tensor:
