@@ -11,6 +11,9 @@ process; the figure is the median over the turns, and ratios are medians of the 
     python benchmarks/speed.py --soak      # memory over 200,000 steps
     python benchmarks/speed.py --calls     # seconds and error of one call and of a matrix
 
+``ATEN_CPU_CAPABILITY=avx2`` imitates a lesser processor; give it a ``TORCHINDUCTOR_CACHE_DIR`` of
+its own, as PyTorch takes a step compiled for one processor for that of another.
+
 On a GPU a step is timed by the device's events, beside the plain step replayed as one CUDA graph.
 """
 

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+import mine_lightning
+
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "tests" / "tools" / "mutations.py"
+SOURCES = Path(mine_lightning.__file__).parent
 
 
 def faults() -> list[Any]:
@@ -21,7 +24,7 @@ def faults() -> list[Any]:
 
 @pytest.mark.parametrize("fault", faults(), ids=lambda fault: fault.name)
 def test_a_fault_changes_one_place_and_names_tests(fault: Any) -> None:
-    text = (ROOT / "src" / "mine_lightning" / fault.file).read_text()
+    text = (SOURCES / fault.file).read_text()
     assert text.count(fault.old) == 1
     assert fault.new != fault.old
     assert all((ROOT / test).exists() for test in fault.tests)
