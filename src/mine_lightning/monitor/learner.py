@@ -25,7 +25,8 @@ __all__ = ["Estimate", "MutualInformationLearner"]
 
 FEWEST, WARM = 2, 1024  # rows of the first reading, and of one that is to be relied on
 # The closed form is fitted at every eighth update if there are a third more rows to read, and
-# once there are four times as many.
+# once there are four times as many: by `benchmarks/monitor.py`, a quarter more rows cost .03 of a
+# step of the host, and by `benchmarks/streams.py` jumps and truths are read as well.
 REFIT, SPACED = 3, 8
 # What may be missed, as a share of the reading: about nine of ten readings from the 100th to the
 # 2,000th host step lie within two standard errors on one case each of the first fourteen kinds of
