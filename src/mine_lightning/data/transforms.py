@@ -177,8 +177,10 @@ class RankToNormal(Transform):
 
 
 def _order(columns: Tensor) -> Tensor:
-    """Return what sorts each column, shape ``(D, N)``; NumPy is four times as fast as torch."""
-    return torch.from_numpy(np.argsort(columns.cpu().numpy(), axis=1)).to(columns.device)
+    """Return what sorts each column, shape ``(D, N)``; on a CPU NumPy is four times as fast."""
+    if columns.device.type != "cpu":
+        return columns.argsort(1)
+    return torch.from_numpy(np.argsort(columns.numpy(), axis=1))
 
 
 def _middle_ranks(ordered: Tensor) -> Tensor:
@@ -230,7 +232,7 @@ class ScikitTransform(Transform):
         copied = clone(self.transformer)
         states = [name for name in copied.get_params() if name.split("__")[-1] == "random_state"]
         copied.set_params(**{s: 0 for s in states if copied.get_params()[s] is None})
-        self.fitted = copied.fit(_columns(check_rows(rows).double()).numpy())
+        self.fitted = copied.fit(_columns(check_rows(rows).double()).cpu().numpy())
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:

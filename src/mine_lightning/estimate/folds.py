@@ -10,9 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mine_lightning.data.loading.loaders import gather, spawn_generator
+from mine_lightning.data.loading.placement import placed
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.data.samplers import Partners
-from mine_lightning.data.transforms import Transform
+from mine_lightning.data.transforms import (
+    Identity,
+    RankToNormal,
+    ScikitTransform,
+    Standardize,
+    Transform,
+)
 from mine_lightning.estimate.directions import CommonDirections, bounded
 from mine_lightning.estimate.features import Described, Features
 from mine_lightning.estimate.ratios import Choice, choose
@@ -23,6 +30,7 @@ from mine_lightning.support.arguments import check_integer
 __all__ = ["CrossFitData", "FoldEvaluation", "FoldView", "Levels", "filled", "padded"]
 
 PAIRS_AT_ONCE = 4096  # scored, of each fold
+PAIRS_ON_A_DEVICE = 2**16  # likewise: a chunk costs an accelerator as many launches as another
 ROWS_SEEN = 2**15  # described at once: functions of a row are many times its columns
 MOST_FITTED = 20_000  # training rows that closed forms are fitted on
 ROWS_FOR_DIRECTIONS = 3_000
@@ -37,6 +45,10 @@ BATCH_SIZE = 512  # rows; fewer where an epoch would have fewer than ten batches
 VAL_PARTNERS = 5
 MOST_LEVELS, LOOKED_AT = 50, 1_000  # values of a variable, and rows that are looked at first
 LEAST_GAIN = 0.3  # of correlation, by oscillations that are shown to the network
+PORTABLE = {type(None), Identity, RankToNormal, ScikitTransform, Standardize}
+# Of a row in the tables: for each column itself, and five components of a mixture in float64, of
+# which both sides have as many; beside them three kinds of 16 directions and 8 products, twice.
+CODED, SHOWN = 11, 130
 
 
 class Levels(NamedTuple):
@@ -111,13 +123,9 @@ class FoldView:
 
     def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Self:
         """Fit on training rows, and choose on validation rows."""
-        train, (fitted, chosen) = (
-            train[:MOST_FITTED],
-            torch.arange(min(len(train), MOST_FITTED) + len(val)).split(
-                [min(len(train), MOST_FITTED), len(val)]
-            ),
-        )
+        train = train[:MOST_FITTED]
         rows = torch.cat([train, val])
+        fitted, chosen = torch.arange(len(rows), device=rows.device).split([len(train), len(val)])
         x, z = x[rows].flatten(1), z[rows].flatten(1)
         self.reduction.fit(x[fitted], z[fitted])
         x, z = self.reduction.of_x(x), self.reduction.of_z(z)
@@ -181,6 +189,7 @@ class CrossFitData:
 
     Attributes:
         levels: The values of z, if it is discrete.
+        device: Where the critics' rows lie, and their batches are gathered.
 
     Raises:
         ValueError: If an argument is out of range or there are too few rows.
@@ -209,6 +218,7 @@ class CrossFitData:
         rows = train.shape[1]
         self.batch_size = min(BATCH_SIZE, rows, max(64, rows // 10))
         self.x_transform, self.z_transform = x_transform, z_transform
+        self.device = torch.device("cpu")
         self.views: list[FoldView] = []
 
     @property
@@ -221,38 +231,62 @@ class CrossFitData:
         """The numbers of features F_x and F_z that the networks are shown."""
         return self.x_rows.shape[1] - self.products, self.z_rows.shape[1] + 1
 
-    def fit(self) -> None:
-        """Fit every fold's view on its training rows and apply it to the rows that it needs."""
+    @property
+    def values(self) -> int:
+        """About how many float32 numbers the rows and the tables of all folds are, at most."""
+        columns = self.x[0].numel() + self.z[0].numel()
+        length = len(self.x) + self.folds.train.numel() + self.folds.val.numel()
+        return length * (CODED * columns + SHOWN)
+
+    @property
+    def portable(self) -> bool:
+        """Whether the transforms take rows on any device; one of the user's may know the CPU."""
+        return all(type(t) in PORTABLE for t in (self.x_transform, self.z_transform))
+
+    def fit(self, device: torch.device | None = None) -> None:
+        """Fit every fold's view on its training rows and apply it to the rows that it needs.
+
+        Args:
+            device: Where the rows are moved to, once, for this and all that follows; where they are
+                by default.
+        """
         if self.views:
             return
-        common = torch.zeros(0, dtype=torch.long) if self.levels is None else self.levels.rows
-        needed = [torch.cat([*parts, common]) for parts in zip(*self.folds, strict=True)]
-        for train, val in zip(*self.folds[:2], strict=True):
-            view = FoldView(self.x_transform, self.z_transform)
-            self.views.append(view.fit(self.x, self.z, train, val))
-        starts = torch.tensor([0, *map(len, needed)]).cumsum(0)
-        self.places = torch.zeros(len(needed), len(self.x), dtype=torch.long)  # (E, N) in (L,)
-        for place, rows, start in zip(self.places, needed, starts, strict=False):
-            place[rows] = start + torch.arange(len(rows))
+        self.device = device or self.device
+        x, z, train, val = (placed(rows, self.device) for rows in (self.x, self.z, *self.folds[:2]))
+        for parts in zip(train, val, strict=True):
+            self.views.append(FoldView(self.x_transform, self.z_transform).fit(x, z, *parts))
+        needed = self._needed()
+        starts = torch.tensor([0, *map(len, needed)], device=self.device).cumsum(0)
         self.starts = starts[:-1]
-        self._describe(needed)
+        self.places = starts.new_zeros(len(needed), len(x))  # (E, N) in (L,)
+        for place, rows, start in zip(self.places, needed, self.starts, strict=True):
+            place[rows] = start + torch.arange(len(rows), device=self.device)
+        self._describe(x, z, needed)
 
-    def _describe(self, needed: Sequence[Tensor]) -> None:
+    def _needed(self) -> list[Tensor]:
+        """Return the rows that each fold needs, all values of a discrete variable among them."""
+        common = [] if self.levels is None else [self.levels.rows]
+        folds = zip(*self.folds, strict=True)
+        return [placed(torch.cat([*parts, *common]), self.device) for parts in folds]
+
+    def _describe(self, x_rows: Tensor, z_rows: Tensor, needed: Sequence[Tensor]) -> None:
         """Fill the tables of what the networks are shown, and of what the closed forms score by."""
-        one = [view(self.x[:1], self.z[:1]) for view in self.views]
+        one = [view(x_rows[:1], z_rows[:1]) for view in self.views]
         self.products = widest([seen.x_variates for seen in one])
         x, z = (self.products + widest(side) for side in zip(*(s[:2] for s in one), strict=True))
         length = sum(map(len, needed))
-        self.x_rows, self.z_rows = torch.zeros(length, x), torch.zeros(length, z)  # (L, P + F)
+        self.x_rows, self.z_rows = (
+            torch.zeros(length, width, device=self.device) for width in (x, z)
+        )  # (L, P + F)
         self.codes = [
             (seen.x_code.expand(len(rows), -1).clone(), seen.z_code.expand(len(rows), -1).clone())
             for seen, rows in zip(one, needed, strict=True)
         ]
         for fold, rows in enumerate(needed):
-            for places in torch.arange(len(rows)).split(ROWS_SEEN):
-                self._put(
-                    fold, places, self.views[fold](self.x[rows[places]], self.z[rows[places]])
-                )
+            for places in torch.arange(len(rows), device=self.device).split(ROWS_SEEN):
+                some = rows[places]
+                self._put(fold, places, self.views[fold](x_rows[some], z_rows[some]))
 
     def _put(self, fold: int, places: Tensor, seen: Seen) -> None:
         """Put some rows of a fold into their places."""
@@ -273,6 +307,7 @@ class CrossFitData:
             rows: Row numbers for each fold, shape ``(E, N)``.
             partners: Row numbers of the partners, shape ``(E, N, K)``.
         """
+        rows, partners = (placed(numbers, self.device) for numbers in (rows, partners))
         candidates = torch.cat([rows.unsqueeze(2), partners], dim=2)  # (E, N, 1 + K)
         i, j = (self.places.gather(1, part.flatten(1)) for part in (rows, candidates))
         j = j.view(candidates.shape)
@@ -353,7 +388,8 @@ class FoldEvaluation:
     def __init__(self, data: CrossFitData, rows: Tensor, partners: Tensor) -> None:
         self.data, self.rows, self.partners = data, rows, partners
         self.shape = (*rows.shape, 1 + partners.shape[2])  # of the scores, (E, N, 1 + K)
-        self.chunk = max(1, PAIRS_AT_ONCE // self.shape[2])
+        most = PAIRS_AT_ONCE if data.device.type == "cpu" else PAIRS_ON_A_DEVICE
+        self.chunk = max(1, most // self.shape[2])
 
     def __len__(self) -> int:
         return math.ceil(self.rows.shape[1] / self.chunk)

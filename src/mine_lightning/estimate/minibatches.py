@@ -8,7 +8,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from mine_lightning.data.loading.loaders import EpochLoader, spawn_generator
-from mine_lightning.data.loading.placement import training_device
+from mine_lightning.data.loading.placement import fits, placed, training_device
 from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.loading.stacks import Batch, Stacking
 from mine_lightning.data.samplers import Derangement
@@ -36,9 +36,17 @@ class CrossFitDataModule(LightningDataModule):
         self._validation: Validation | None = None
 
     def setup(self, stage: str | None = None) -> None:
-        """Fit what the critics see of each pair."""
+        """Fit what the critics see of each pair, on the device being trained on if all fits."""
+        device = training_device(self.trainer)
+        portable = all(pair.portable for pair in self.pairs)
+        there = portable and fits(sum(pair.values for pair in self.pairs), device)
         for pair in self.pairs:
-            pair.fit()
+            pair.fit(device if there else None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the minibatches are made."""
+        return self.pairs[0].device
 
     def batch(self, rows: Sequence[Tensor], partners: Sequence[Tensor]) -> Batch:
         """Return the batch of some rows of each pair, see :meth:`CrossFitData.batch`."""
@@ -92,7 +100,12 @@ class FoldLoader(EpochLoader):
         self.shape, self.seed, self.size = first.folds.train.shape, first.seed, first.batch_size
         super().__init__(min(EPOCH_BATCHES, self.shape[1] // self.size), stacking)
         self.span = min(EPOCHS_AT_ONCE, max(1, ROWS_AT_ONCE // (self.batches * self.size)))
+        self.trains = [placed(pair.folds.train, self.device) for pair in data.pairs]
         self._ahead: dict[int, list[Batch]] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return self.data.device
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         if self.span == 1:
@@ -106,12 +119,11 @@ class FoldLoader(EpochLoader):
     def _made(self, epochs: Sequence[int]) -> Iterator[Batch]:
         """Yield the minibatches of some epochs."""
         most = self.size * max(1, ROWS_AT_ONCE // self.size)
-        drawn = zip(*map(self._drawn, epochs), strict=True)
-        chunks = zip(*(torch.cat(places, dim=1).split(most, 1) for places in drawn), strict=True)
-        trains = [pair.folds.train for pair in self.data.pairs]
+        drawn = [torch.cat(parts, dim=1) for parts in zip(*map(self._drawn, epochs), strict=True)]
+        chunks = zip(*(placed(places, self.device).split(most, 1) for places in drawn), strict=True)
         for places, others in chunks:
-            rows = [train.gather(1, places) for train in trains]
-            partners = [train.gather(1, others).unsqueeze(2) for train in trains]
+            rows = [train.gather(1, places) for train in self.trains]
+            partners = [train.gather(1, others).unsqueeze(2) for train in self.trains]
             yield from slices(self.data.batch(rows, partners), self.size)
 
     def _drawn(self, epoch: int) -> tuple[Tensor, Tensor]:

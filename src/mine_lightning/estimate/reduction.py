@@ -61,7 +61,8 @@ class _Reduced:
         self.range = rows.amin(0), rows.amax(0)
         with torch.random.fork_rng(devices=[]):  # `svd_lowrank` takes no generator
             torch.manual_seed(0)
-            self.components = torch.svd_lowrank(self.scale(rows).float(), self.most // 2)[2]
+            scaled = self.scale(rows).float().cpu()  # whose generator is the same on every device
+            self.components = torch.svd_lowrank(scaled, self.most // 2)[2].to(rows.device)
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mine_lightning.callbacks.progress import with_bar
 from mine_lightning.data.checks import Missing, Pairs, check_pairs
+from mine_lightning.data.loading.placement import moved
 from mine_lightning.data.transforms import Transform, TransformLike, as_transform
 from mine_lightning.estimate.arguments import Training, TrainingArguments
 from mine_lightning.estimate.crossfit import CrossFitEstimator, FittedFolds, FoldCritics
@@ -42,6 +43,7 @@ from mine_lightning.support.upstream import spawns
 __all__ = ["estimate_together"]
 
 MOST_NAMED = 50
+CPU = torch.device("cpu")
 PACKAGES = ("mine-lightning", "torch", "lightning")
 
 
@@ -216,7 +218,7 @@ def _result(pair: Pair, fitted: FittedFolds, model: CrossFitEstimator) -> Mutual
         seconds=0.0,
         settings={**_settings(model, data, swapped), **_columns(rows)},
         versions={package: version(package) for package in PACKAGES},
-        critics=FoldCritics(data.views, fitted.best, swapped).cpu(),
+        critics=FoldCritics(moved(data.views, CPU), fitted.best, swapped).cpu(),
         **_plotted(rows),
     )
 

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer, seed_everything
 from mine_lightning import GaussianDataModule, MutualInformationEstimator, StreamingDataModule
 from mine_lightning.data import modules
 from mine_lightning.data.loading import prefetch
-from mine_lightning.data.loading.placement import fits, placed, training_device
+from mine_lightning.data.loading.placement import fits, moved, placed, training_device
 from mine_lightning.data.loading.prefetch import prefetched
 from minibatches import X, training
 
@@ -28,6 +28,20 @@ def test_on_the_cpu_there_is_nothing_to_do():
     assert prefetched(loader, CPU) is loader
     assert placed(X, CPU) is X
     assert training_device(None) == CPU
+
+
+def test_tensors_move_however_deep_they_lie() -> None:
+    class Fitted:
+        def __init__(self) -> None:
+            self.rows = torch.ones(2)
+            self.parts = {"scale": [self.rows, 1.5]}
+
+    fitted = Fitted()
+    there = moved(fitted, META)
+    assert there.rows.device == META
+    assert there.parts["scale"][0] is there.rows
+    assert there.parts["scale"][1] == 1.5
+    assert fitted.rows.device == CPU
 
 
 def test_rows_that_fit_are_moved_once(monkeypatch):

@@ -6,15 +6,17 @@ numbers are always drawn on the CPU, so that the order of the rows is the same o
 Lightning, which leaves alone what is already in its place, has nothing to move.
 """
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.fabric.utilities.apply_func import apply_to_collection
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-__all__ = ["beside", "fits", "has_type_of", "placed", "training_device"]
+__all__ = ["beside", "fits", "has_type_of", "moved", "placed", "training_device"]
 
 
 def training_device(trainer: Trainer | None) -> torch.device:
@@ -33,6 +35,33 @@ def placed(rows: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and rows.device.type == "cpu":
         rows = rows.pin_memory()
     return rows.to(device, non_blocking=True)
+
+
+Fitted = TypeVar("Fitted")
+
+
+def moved(fitted: Fitted, device: torch.device) -> Fitted:
+    """Return a copy of any object whose tensors, also those deep within, lie on the device.
+
+    Example:
+        >>> moved({"scale": [torch.ones(2)]}, torch.device("meta"))["scale"][0].device
+        device(type='meta')
+    """
+    with Moving(device):
+        return copy.deepcopy(fitted)
+
+
+class Moving(TorchFunctionMode):
+    """Where a tensor is to be copied, move it."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__deepcopy__:
+            return args[0].detach().to(self.device)
+        return func(*args, **(kwargs or {}))
 
 
 def beside(batch: Any, module: nn.Module) -> Any:

@@ -106,9 +106,8 @@ class LogRatio:
         return PARTNERS
 
     def _doubted(self, scores: Tensor) -> Tensor:
-        return torch.logaddexp(
-            scores + math.log1p(-1 / self.rows), scores.new_tensor(-math.log(self.rows))
-        )
+        least = scores.new_full((), -math.log(self.rows))
+        return torch.logaddexp(scores + math.log1p(-1 / self.rows), least)
 
 
 class Independence(LogRatio):

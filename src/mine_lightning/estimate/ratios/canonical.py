@@ -166,7 +166,7 @@ class _Components(Side):
         ica = FastICA(whiten=False, max_iter=STEPS, tol=TOLERANCE, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            ica.fit(whitened.float().numpy())
+            ica.fit(whitened.float().cpu().numpy())
         self.unmixing = white @ torch.from_numpy(ica.components_).to(white).T
         self.scores = RankToNormal()
         return self.scores.fit_transform(rows.values @ self.unmixing)

@@ -109,7 +109,7 @@ class Copulas(LogRatio):
         rest = 1 - rho**2
         residual = (b - rho * a) / rest.sqrt()
         normal = (b**2 - residual**2 - rest.log()) / 2
-        first = torch.arange(len(rho)) * CELLS**2
+        first = torch.arange(len(rho), device=rho.device) * CELLS**2
         return normal, (first + _cell(a) * CELLS) + _cell(residual)
 
 
@@ -120,8 +120,8 @@ class MatchedColumns(Copulas):
         sides = [(v, Standardize().fit(v**2)(v**2)) for v in map(self.columns, (x, z))]
         found = [(p.T @ q / len(p)).abs() for p in sides[0] for q in sides[1]]
         strength = torch.stack(found).amax(0)
-        places = map(torch.from_numpy, linear_sum_assignment(-strength.numpy()))
-        self.x_places, self.z_places = places
+        places = linear_sum_assignment(-strength.cpu().numpy())
+        self.x_places, self.z_places = (torch.from_numpy(p).to(strength.device) for p in places)
         order = strength[self.x_places, self.z_places].argsort(descending=True)[:MOST_MATCHED]
         self.x_places, self.z_places = self.x_places[order], self.z_places[order]
 
@@ -208,7 +208,7 @@ def smoothed(counts: Tensor, width: float) -> Tensor:
 
     By :func:`kernel`; one row is spread over each strip of the square, so that no density is 0.
     """
-    spread = kernel(width, CELLS)
+    spread = kernel(width, CELLS).to(counts.device)
     density = spread.T @ counts @ spread + 1 / CELLS
     return (CELLS * density / density.sum(2, keepdim=True)).log()
 

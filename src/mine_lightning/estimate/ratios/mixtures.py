@@ -154,12 +154,12 @@ def responsibilities(rows: Tensor, size: int) -> Tensor:
         Shape ``(N, K)``, float64.
     """
     if size == 1:
-        return torch.ones(len(rows), 1, dtype=torch.float64)
+        return rows.new_ones(len(rows), 1, dtype=torch.float64)
     rows = rows.float()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than components
-        labels = KMeans(size, n_init=1, random_state=0).fit_predict(rows.numpy())
-    shares = F.one_hot(torch.from_numpy(labels).long(), size).float()
+        labels = KMeans(size, n_init=1, random_state=0).fit_predict(rows.cpu().numpy())
+    shares = F.one_hot(torch.from_numpy(labels).long(), size).to(rows)
     for _ in range(STEPS):
         shares = _log_densities(rows, shares.T).softmax(0).T
     return shares.double()
