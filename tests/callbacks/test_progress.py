@@ -1,17 +1,20 @@
 """One line of progress, and nothing else."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
+from tqdm import tqdm
 
 from mine_lightning import (
     GaussianDataModule,
     MutualInformationEstimator,
     estimate_mutual_information,
 )
+from mine_lightning.callbacks import progress
 from mine_lightning.callbacks.progress import EpochBar, with_bar
 from mine_lightning.support.remarks import without_remarks
 
@@ -64,6 +67,20 @@ def test_a_run_without_an_end_shows_its_epoch_and_its_time(capsys: pytest.Captur
     shown = lines(capsys)
     assert any(re.search(r"epoch \d, -?0\.\d\d nats", line) for line in shown)
     assert not any("at most" in line for line in shown)
+
+
+def test_values_are_read_when_the_bar_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "tqdm", partial(tqdm, mininterval=1000))
+    texts = []
+
+    class Watched(EpochBar):
+        def _text(self, trainer: Trainer) -> str:
+            texts.append(super()._text(trainer))
+            return texts[-1]
+
+    fit(max_epochs=3, callbacks=[Watched()])
+    (at_the_end,) = texts
+    assert at_the_end.startswith("epoch 3 of at most 3, ")
 
 
 def test_a_failing_run_closes_its_bar(capsys: pytest.CaptureFixture) -> None:

@@ -5,12 +5,12 @@ from typing import Any, Self
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from sklearn.preprocessing import QuantileTransformer
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from devices import NAME, needs_a_device, on_the_device
+from devices import NAME, needs_a_device, on_the_device, reads
 from mine_lightning import estimate_mutual_information
 from mine_lightning.data.checks import check_pairs
 from mine_lightning.data.transforms import RankToNormal
@@ -79,6 +79,34 @@ def test_the_estimate_on_a_device_is_that_of_the_cpu(case: str) -> None:
     torch.testing.assert_close(
         torch.from_numpy(there.terms), torch.from_numpy(here.terms), atol=1e-3, rtol=0
     )
+
+
+class Waits(Callback):
+    """Count what the host waits for between the first step and the end of the training."""
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+        if trainer.global_step == 0:
+            self.block = reads()
+            self.seen = self.block.__enter__()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.block.__exit__(None, None, None)
+        self.steps, self.epochs = trainer.global_step, trainer.current_epoch
+
+
+def test_the_host_hardly_waits_while_training_goes_on_as_on_the_cpu() -> None:
+    here, there = Waits(), Waits()
+    arguments = {"folds": 2, "max_epochs": 60, "progress_bar": False}
+    results = [
+        estimate_mutual_information(*waves(), **arguments, callbacks=[watch], **where)
+        for watch, where in ((here, {"accelerator": "cpu"}), (there, on_the_device()))
+    ]
+    assert there.steps >= here.steps > 100
+    assert there.seen.total() * 1024 < 30 * there.steps
+    assert here.epochs < 60  # training has ended by itself
+    on_cpu, on_device = results
+    assert on_device.nats == pytest.approx(on_cpu.nats, abs=1e-4)
+    assert on_device.learning_curve == pytest.approx(on_cpu.learning_curve, abs=1e-3)
 
 
 @pytest.mark.parametrize("case", ["many columns", "labels"])

@@ -33,6 +33,7 @@ class EpochBar(ProgressBar):
         self.label = label
         self._enabled = True
         self._bar: tqdm | None = None
+        self._epoch = 1
 
     def disable(self) -> None:
         self._enabled = False
@@ -63,8 +64,8 @@ class EpochBar(ProgressBar):
             self._show(trainer, self._bar.n)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._bar is not None:
-            self._bar.refresh()  # also where training took less time than the bar waits
+        if self._bar is not None:  # also where training took less time than the bar waits
+            self._bar.set_description_str(self._text(trainer))
         self._close()
 
     def on_exception(
@@ -73,17 +74,19 @@ class EpochBar(ProgressBar):
         self._close()
 
     def _show(self, trainer: Trainer, epochs: float) -> None:
+        """Advance; values, which may lie on a device, are read only when the bar is drawn."""
         assert self._bar is not None
-        self._bar.set_description_str(self._text(trainer), refresh=False)
-        self._bar.update(epochs - self._bar.n)
+        self._epoch = trainer.current_epoch + 1
+        if self._bar.update(epochs - self._bar.n):
+            self._bar.set_description_str(self._text(trainer))
 
     def _text(self, trainer: Trainer) -> str:
         total = most_epochs(trainer)
         most = "" if total is None else f" of at most {total}"
         known = trainer.callback_metrics
-        values = [f"{known[name]:.2f} nats" for name in VALUES if name in known][:1]
+        values = [f"{float(known[name]):.2f} nats" for name in VALUES if name in known][:1]
         label = [self.label] if self.label else []
-        return ", ".join([*label, f"epoch {trainer.current_epoch + 1}{most}", *values])
+        return ", ".join([*label, f"epoch {self._epoch}{most}", *values])
 
     def _close(self) -> None:
         if self._bar is not None:

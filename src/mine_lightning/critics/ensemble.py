@@ -125,7 +125,8 @@ class CriticEnsemble(Critic):
         pairs = zip(self.critic.parameters(), source.critic.parameters(), strict=True)
         with torch.no_grad():
             for mine, other in pairs:
-                mine[chosen] = other[chosen]
+                whole = chosen.view(-1, *[1] * (mine.ndim - 1))  # no indexing: it counts the chosen
+                mine.copy_(torch.where(whole, other, mine))
 
     def _call(self, state: dict[str, Tensor], x: Tensor, z: Tensor) -> Tensor:
         return functional_call(self.critic, state, (x, z))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
+from mine_lightning.callbacks.progress import EpochBar
 from mine_lightning.critics.backprop import Backprop
 from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.critics.networks import ConcatCritic
@@ -41,6 +42,7 @@ LATE_SHARE = 0.5  # of the best gain: later weights are less biased
 LEAST_STEP = 1e-5  # by which a loss has to improve on the best one
 STEP_SHARE = 0.02  # of the standard error of the gain: smaller steps are not told from noise
 LEAST_GAIN = 5e-4  # by which it has to improve on the closed form
+STEPS_UNASKED = 64  # on a device, between two questions whether training has ended
 
 
 class FittedFolds(NamedTuple):
@@ -166,6 +168,7 @@ class CrossFitEstimator(LightningModule):
 
     def on_train_start(self) -> None:
         """Take the closed-form critic alone as the state to beat."""
+        self._asked = self.global_step
         whole = isinstance(self.trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
         plain = whole and self.trainer.precision == "32-true" and not is_hooked(self)
         self._layers = Backprop.of(self.critics.critic) if plain else None
@@ -180,7 +183,12 @@ class CrossFitEstimator(LightningModule):
         """Take one optimizer step for each of the minibatches handed over."""
         batches = batch if isinstance(batch, list) else [batch]
         losses = [self._optimize(minibatch) for minibatch in batches]
-        self.log("train/loss", torch.stack(losses).mean(), prog_bar=True)
+        self._log({"train/loss": torch.stack(losses).mean()})
+
+    def _log(self, values: dict[str, Tensor]) -> None:
+        """Log values, which Lightning reads at once where they are for its own progress bars."""
+        bar = self.trainer.progress_bar_callback
+        self.log_dict(values, prog_bar=not (bar is None or isinstance(bar, EpochBar)))
 
     def _optimize(self, batch: dict[str, Any]) -> Tensor:
         """Take one optimizer step; return the mean loss over the folds from before it."""
@@ -236,10 +244,19 @@ class CrossFitEstimator(LightningModule):
         running = ~self.finished
         self._select(losses)
         self._remember(losses.mean(1), estimates)
-        self.log_dict({"val/loss": losses.mean(), "val/mi": estimates.mean()}, prog_bar=True)
-        self.epochs[running] = len(self.learning_curve) - 1
-        self.done |= self.ended.repeat_interleave(self.folds)
-        self.trainer.should_stop |= bool(self.done.all())
+        self._log({"val/loss": losses.mean(), "val/mi": estimates.mean()})
+        self.epochs.masked_fill_(running, len(self.learning_curve) - 1)
+        self.done |= self.ended.unsqueeze(1).expand(-1, self.folds).flatten()
+        self._stop()
+
+    def _stop(self) -> None:
+        """End the run where all pairs have ended.
+
+        A device is asked now and then: what is kept no longer changes once a pair has ended.
+        """
+        if self.device.type == "cpu" or self.global_step >= self._asked + STEPS_UNASKED:
+            self._asked = self.global_step
+            self.trainer.should_stop |= bool(self.done.all())
 
     @property
     def finished(self) -> Tensor:
@@ -255,8 +272,8 @@ class CrossFitEstimator(LightningModule):
         return torch.full_like(improving, long) & ~improving
 
     def _remember(self, losses: Tensor, estimates: Tensor) -> None:
-        self.validation_losses.append(losses.cpu())
-        self.learning_curve.append(estimates.cpu())
+        self.validation_losses.append(losses)
+        self.learning_curve.append(estimates)
 
     def _select(self, losses: Tensor) -> None:
         """Keep states by the losses of the validation rows, shape ``(E, n)``."""
@@ -266,7 +283,7 @@ class CrossFitEstimator(LightningModule):
         step = (STEP_SHARE * error).clamp(min=LEAST_STEP)
         better = (loss < self.best_loss - step) & ~self.done
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
-        self.best_epoch[better] = epoch
+        self.best_epoch.masked_fill_(better, epoch)
         gained = gain.mean(1) > LEAST_GAIN
         self.best.copy_members(self.averaged, better & gained)
         late = (gain.mean(1) >= LATE_SHARE * self.gain) & gained & ~self.done
@@ -288,10 +305,13 @@ class CrossFitEstimator(LightningModule):
             late=self._part(self.late, pair, members),
             gain=self.gain[members].cpu(),
             best_epoch=self.best_epoch[members].cpu(),
-            learning_curve=torch.stack(self.learning_curve[:last])[:, members],
-            validation_loss=torch.stack(self.validation_losses[:last])[:, members],
+            learning_curve=self._curve(self.learning_curve[:last], members),
+            validation_loss=self._curve(self.validation_losses[:last], members),
             finished=bool(self.finished[pair]),
         )
+
+    def _curve(self, epochs: Sequence[Tensor], members: Tensor) -> Tensor:
+        return torch.stack(epochs)[:, members].cpu()
 
     def _part(self, state: CriticEnsemble, pair: int, members: Tensor) -> CriticEnsemble:
         """Return the critics of a pair, without the inputs that it does not have."""
