@@ -310,7 +310,7 @@ class CrossFitEstimator(LightningModule):
             finished=bool(self.finished[pair]),
         )
 
-    def _curve(self, epochs: Sequence[Tensor], members: Tensor) -> Tensor:
+    def _curve(self, epochs: list[Tensor], members: Tensor) -> Tensor:
         return torch.stack(epochs)[:, members].cpu()
 
     def _part(self, state: CriticEnsemble, pair: int, members: Tensor) -> CriticEnsemble:
