@@ -5,18 +5,20 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mine_lightning import DonskerVaradhan
 from mine_lightning.estimate.diagnostics import Evidence, diagnose
 from mine_lightning.estimate.sample import Sample
 
 ROWS = 1000
 GENERATOR = torch.Generator().manual_seed(0)
+APART = -0.5 + 0.5 * torch.randn(20 * ROWS, generator=GENERATOR)
 CALM = Evidence(
     nats=0.5,
     errors=(0.05, 0.05),
     held_out=0.48,
     in_sample=0.52,
     joint=0.5 + 0.5 * torch.randn(ROWS, generator=GENERATOR),
-    marginal=-0.5 + 0.5 * torch.randn(ROWS, 20, generator=GENERATOR),
+    pairs=DonskerVaradhan().pool(*APART.expand(2, -1)),
     terms=torch.randn(ROWS, generator=GENERATOR),
     tilt=2.0,
     epochs=20,
@@ -31,7 +33,7 @@ CASES = {
     "overfit": {"held_out": 0.3, "in_sample": 0.7},
     "near_ceiling": {"nats": 5.5},
     "low_effective_sample_size": {
-        "marginal": torch.cat([CALM.marginal[1:], torch.full((1, 20), 12.0)])
+        "pairs": DonskerVaradhan().pool(*torch.cat([APART, torch.full((20,), 12.0)]).expand(2, -1))
     },
     "clipped": {"joint": CALM.joint + 3},
     "heavy_tails": {"terms": OUTLIER},

@@ -52,7 +52,9 @@ def test_partners_are_never_the_own_row() -> None:
     rows = data.folds.val
     for given in (rows, torch.cat([rows, rows[:, :1]], dim=1)):
         loader = data.evaluation(given, 20, seed=0)
-        assert not (loader.partners == loader.rows.unsqueeze(2)).any()
+        partners = loader.partners(slice(None))
+        assert partners.shape == (*given.shape, loader.shape[2] - 1)
+        assert not (partners == given.unsqueeze(2)).any()
 
 
 @pytest.mark.parametrize(

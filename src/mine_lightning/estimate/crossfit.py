@@ -19,6 +19,7 @@ from mine_lightning.critics.backprop import Backprop
 from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.critics.networks import ConcatCritic
 from mine_lightning.data.loading.placement import beside
+from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.estimate.folds import FoldView, padded, with_pairs
 from mine_lightning.estimate.readout import corrected_terms
 from mine_lightning.support.distributed import Processes
@@ -151,8 +152,7 @@ class CrossFitEstimator(LightningModule):
 
     def _added(self, offset: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Add the network's scores to those of the closed form, ``(E, N, 1 + K)``, and split."""
-        total = offset + supported(offset, self.limit) * scores
-        return total[:, :, 0], total[:, :, 1:]
+        return own_first(offset + supported(offset, self.limit) * scores)
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
@@ -174,7 +174,7 @@ class CrossFitEstimator(LightningModule):
         self._layers = Backprop.of(self.critics.critic) if plain else None
         if self.current_epoch == 0:
             loader: Any = self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
-            losses, estimates = _measured(*self.score_all(loader, [self.averaged])[0])
+            losses, estimates = _measured(*own_first(self.score_all(loader, [self.averaged])[0]))
             self.first_losses = losses
             self.best_loss.copy_(losses.mean(1))
             self._remember(self.best_loss.clone(), estimates)
@@ -322,21 +322,29 @@ class CrossFitEstimator(LightningModule):
         return critics
 
     @torch.no_grad()
-    def score_all(
-        self, loader: Any, states: Sequence[CriticEnsemble]
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Score all batches with each of several states, in the trainer's precision."""
+    def score_all(self, loader: Any, states: Sequence[CriticEnsemble]) -> list[Tensor]:
+        """Score all batches with each of several states, in the trainer's precision.
+
+        Returns:
+            The log ratios of each row with its own z and with its partners, shape ``(E, N, 1 + K)``
+            for each state.
+        """
         precision = self.trainer.precision_plugin
         batches = (self.transfer_batch_to_device(batch, self.device, 0) for batch in loader)
         found = [next(state.parameters()).new_empty(loader.shape) for state in states]
+        parts = [speaking(state) for state in states]
         start = 0  # in place: small results between large temporaries would hold their memory
         with precision.forward_context():
             for batch in map(precision.convert_input, batches):
-                end = start + batch["offset"].shape[1]
-                for scores, state in zip(found, states, strict=True):
-                    scores[:, start:end, 0], scores[:, start:end, 1:] = self.score(batch, state)
-                start = end
-        return [(scores[:, :, 0], scores[:, :, 1:]) for scores in found]
+                rows = slice(start, start + batch["offset"].shape[1])
+                for scores, (state, members) in zip(found, parts, strict=True):
+                    scores[:, rows] = batch["offset"]
+                    if state is not None:
+                        scores[members, rows, 0], scores[members, rows, 1:] = self.score(
+                            of_members(batch, members), state
+                        )
+                start = rows.stop
+        return found
 
 
 class FoldCritics(nn.Module):
@@ -395,6 +403,33 @@ def supported(offset: Tensor, limit: float) -> Tensor:
     feel how large it is, and there the closed form stands alone.
     """
     return torch.sigmoid(limit - offset)
+
+
+def own_first(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Split scores, ``(E, N, 1 + K)``, into those of rows with their own z and the others."""
+    return scores[:, :, 0], scores[:, :, 1:]
+
+
+def speaking(critics: CriticEnsemble) -> tuple[CriticEnsemble | None, Tensor | slice]:
+    """Return the critics that add anything to their closed forms, if any do, and which they are.
+
+    Two are the fewest: a batched product of one matrix is rounded differently.
+    """
+    critic: Any = critics.critic
+    last = critic.head[-1]
+    speaks = (last.weight != 0).flatten(1).any(1) | (last.bias != 0).any(1)
+    if speaks.all():
+        return critics, slice(None)
+    if speaks.sum() == 1:
+        speaks |= speaks.roll(1)
+    members = speaks.nonzero().squeeze(1)
+    return critics.take(members) if len(members) else None, members
+
+
+def of_members(batch: Batch, members: Tensor | slice) -> Batch:
+    """Return the batch of some members."""
+    x, z = batch["pairs"]
+    return {"pairs": (x[members], z[members]), "offset": batch["offset"][members]}
 
 
 def row_losses(joint: Tensor, marginal: Tensor) -> Tensor:

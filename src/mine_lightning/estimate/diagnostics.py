@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mine_lightning.estimate.sample import Sample
-from mine_lightning.objectives import DonskerVaradhan
+from mine_lightning.objectives.pooling import Pooled
 
 __all__ = [
     "LEAST_PAIRS",
     "Evidence",
     "diagnose",
-    "effective_sample_size",
 ]
 
 LEAST_PAIRS = 100  # effective pairs, from which on the Donsker-Varadhan bound is trusted
@@ -30,7 +29,7 @@ class Evidence:
         held_out: The estimate on rows that the critics had not seen.
         in_sample: The estimate on rows that they were trained on.
         joint: Held-out scores of pairs drawn together, shape ``(N,)``.
-        marginal: Held-out scores of pairs drawn apart, shape ``(N, K)``.
+        pairs: Sums of the held-out scores of pairs drawn apart, each pair a row.
         terms: Held-out terms whose mean is the estimate, shape ``(N,)``.
         tilt: Score at which the correction of the read-out fades out.
         epochs: Number of epochs trained.
@@ -44,7 +43,7 @@ class Evidence:
     held_out: float
     in_sample: float
     joint: Tensor
-    marginal: Tensor
+    pairs: Pooled
     terms: Tensor
     tilt: float
     epochs: int
@@ -106,19 +105,13 @@ def _near_ceiling(e: Evidence) -> str | None:
 
 
 def _low_effective_sample_size(e: Evidence) -> str | None:
-    size = effective_sample_size(e.marginal)
+    size = e.pairs.effective_sample_size.item()
     if size >= LEAST_PAIRS:
         return None
     return (
-        f"The partition term rests on an effective {size:.0f} of {e.marginal.numel():,} pairs: the "
+        f"The partition term rests on an effective {size:.0f} of {e.pairs.rows:,.0f} pairs: the "
         "Donsker-Varadhan bound is unreliable and is left out of the lower bound."
     )
-
-
-def effective_sample_size(scores: Tensor) -> float:
-    r"""Return :math:`(\sum e^T)^2 / \sum e^{2 T}`: how many pairs carry the partition term."""
-    scores = scores.flatten()
-    return DonskerVaradhan().pool(scores, scores).effective_sample_size.item()
 
 
 def _clipped(e: Evidence) -> str | None:

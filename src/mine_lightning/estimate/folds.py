@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -213,7 +213,7 @@ class CrossFitData:
         generator = spawn_generator(seed, 1)
         split = split_folds(len(x), folds, VAL_FRACTION, generator, groups, labels)
         share = min(1.0, max_rows / len(x))
-        train, val = (part[:, : math.ceil(share * part.shape[1])] for part in split[:2])
+        train, val = (part[:, : math.ceil(share * part.shape[1])].clone() for part in split[:2])
         self.folds = Folds(train, val, split.held)
         rows = train.shape[1]
         self.batch_size = min(BATCH_SIZE, rows, max(64, rows // 10))
@@ -338,11 +338,13 @@ class CrossFitData:
         count, generator = min(partners, rows.shape[1] - 1), spawn_generator(self.seed, seed)
         chosen = Partners(count).partners(rows, len(self.x), generator)
         own = chosen == rows.unsqueeze(2)  # where a row stands twice
-        return FoldEvaluation(self, rows, torch.where(own, chosen.roll(1, 2), chosen))
+        chosen = torch.where(own, chosen.roll(1, 2), chosen)
+        return FoldEvaluation(self, rows, lambda chunk: chosen[:, chunk], count)
 
     def all_levels(self, rows: Tensor, levels: Levels) -> "FoldEvaluation":
         """Return a loader of given rows, shape ``(E, N)``, with every value of z as a partner."""
-        return FoldEvaluation(self, rows, levels.rows.expand(*rows.shape, -1))
+        every = levels.rows.expand(*rows.shape, -1)
+        return FoldEvaluation(self, rows, lambda chunk: every[:, chunk], len(levels.rows))
 
 
 def with_pairs(z: Tensor, products: Tensor, offset: Tensor) -> Tensor:
@@ -382,12 +384,15 @@ class FoldEvaluation:
     Args:
         data: Where the rows are.
         rows: Row numbers, shape ``(E, N)``.
-        partners: Row numbers of the partners, shape ``(E, N, K)``.
+        partners: Gives the row numbers of the partners of a slice of them, shape ``(E, n, K)``.
+        count: Number K of partners.
     """
 
-    def __init__(self, data: CrossFitData, rows: Tensor, partners: Tensor) -> None:
+    def __init__(
+        self, data: CrossFitData, rows: Tensor, partners: Callable[[slice], Tensor], count: int
+    ) -> None:
         self.data, self.rows, self.partners = data, rows, partners
-        self.shape = (*rows.shape, 1 + partners.shape[2])  # of the scores, (E, N, 1 + K)
+        self.shape = (*rows.shape, 1 + count)  # of the scores, (E, N, 1 + K)
         most = PAIRS_AT_ONCE if data.device.type == "cpu" else PAIRS_ON_A_DEVICE
         self.chunk = max(1, most // self.shape[2])
 
@@ -395,8 +400,6 @@ class FoldEvaluation:
         return math.ceil(self.rows.shape[1] / self.chunk)
 
     def __iter__(self) -> Iterator[Batch]:
-        chunks = zip(
-            self.rows.split(self.chunk, 1), self.partners.split(self.chunk, 1), strict=True
-        )
-        for rows, partners in chunks:
-            yield self.data.batch(rows, partners)
+        for start in range(0, self.rows.shape[1], self.chunk):
+            chunk = slice(start, start + self.chunk)
+            yield self.data.batch(self.rows[:, chunk], self.partners(chunk))

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ __all__ = ["CROSS_FITTED", "Rings", "benjamini_hochberg", "p_value", "rings"]
 DRAWS = 9_999
 CROSS_FITTED = 2.0  # chance in a fold shapes the other folds' critics: every pair counts twice
 AT_ONCE = 4_000_000  # sums gathered together
+RINGS_AT_ONCE = 256
 MOST_TURNED = 200  # rings of a fold: more turn the sum no better, and take longer
 
 
-class Rings(NamedTuple):
+@dataclass(frozen=True)
+class Rings:
     """Partners of rows that stand in rings of equal size, every row with all others of its ring.
 
     Turning a ring re-pairs its rows, and all scores that this takes are at hand.
@@ -30,26 +33,35 @@ class Rings(NamedTuple):
     order: Tensor
     size: int
 
+    @cached_property
+    def places(self) -> Tensor:
+        """The place of each row in the order, shape ``(N,)``."""
+        return self.order.argsort()
+
     @property
     def members(self) -> Tensor:
         """Positions of the rows of each ring in order, shape ``(R, K + 1)``."""
         return self.order[: len(self.order) - len(self.order) % self.size].view(-1, self.size)
 
-    @property
-    def partners(self) -> Tensor:
-        """Positions of the partners of each row, those 1, ..., K places on, shape ``(N, K)``."""
-        partners = torch.empty(len(self.order), self.size - 1, dtype=torch.long)
-        last = self.order[-self.size :].unsqueeze(0)
-        for ring in (last, self.members):  # the last rows first: a ring overrides them
-            turned = [ring.roll(-step, 1) for step in range(1, self.size)]
-            partners[ring] = torch.stack(turned, dim=2)
-        return partners
+    def partners(self, rows: Tensor) -> Tensor:
+        """Return the partners of some rows, those 1, ..., K places on in their rings.
+
+        Args:
+            rows: Positions of the rows, shape ``(n,)``.
+
+        Returns:
+            Positions, shape ``(n, K)``.
+        """
+        places = self.places[rows]
+        first = (places // self.size * self.size).clamp(max=len(self.order) - self.size)
+        steps = (places - first).unsqueeze(1) + torch.arange(1, self.size)
+        return self.order[first.unsqueeze(1) + steps % self.size]
 
     @property
     def pairings(self) -> Tensor:
         """Positions of each row itself and of its partners, shape ``(N, 1 + K)``."""
-        own = torch.arange(len(self.order)).unsqueeze(1)
-        return torch.cat([own, self.partners], dim=1)
+        own = torch.arange(len(self.order))
+        return torch.cat([own.unsqueeze(1), self.partners(own)], dim=1)
 
     def sums(self, scores: Tensor) -> Tensor:
         """Sum the scores of each ring after each turn.
@@ -60,9 +72,10 @@ class Rings(NamedTuple):
             scores: Of each row with itself and with its partners, shape ``(N, 1 + K)``.
 
         Returns:
-            Shape ``(R, 1 + K)``; the first column is of the rows as they are.
+            Shape ``(R, 1 + K)``, float64; the first column is of the rows as they are.
         """
-        sums = scores[self.members].sum(1)
+        rings = self.members.split(RINGS_AT_ONCE)
+        sums = torch.cat([scores[ring].double().sum(1) for ring in rings])
         together = torch.arange(len(sums)) % MOST_TURNED
         return sums.new_zeros(min(len(sums), MOST_TURNED), sums.shape[1]).index_add(
             0, together, sums
@@ -89,7 +102,7 @@ def rings(rows: int, size: int, generator: torch.Generator) -> Rings:
 
     Example:
         >>> found = rings(7, size=3, generator=torch.Generator().manual_seed(0))
-        >>> found.members.shape, found.partners.shape
+        >>> found.members.shape, found.partners(torch.arange(7)).shape
         (torch.Size([2, 3]), torch.Size([7, 2]))
     """
     return Rings(torch.randperm(rows, generator=generator), size)
@@ -138,7 +151,7 @@ def _turned(sums: Tensor, draws: int, generator: torch.Generator) -> Tensor:
     starts = torch.arange(count) * size
     chunks = torch.arange(draws).split(max(1, AT_ONCE // count))
     turns = (torch.randint(size, (len(c), count), generator=generator) for c in chunks)
-    return torch.cat([sums.flatten()[starts + turn].sum(1) for turn in turns])
+    return torch.cat([sums.take(turn.add_(starts)).sum(1) for turn in turns])
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

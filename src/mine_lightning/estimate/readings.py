@@ -1,18 +1,21 @@
 """Scores of the rows by the critics of a finished fit, and the numbers that follow from them."""
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.data.loading.loaders import spawn_generator
 from mine_lightning.estimate.calibration import SEEN
 from mine_lightning.estimate.crossfit import CrossFitEstimator, FittedFolds
 from mine_lightning.estimate.dependence import mean_variance
-from mine_lightning.estimate.diagnostics import LEAST_PAIRS, effective_sample_size
+from mine_lightning.estimate.diagnostics import LEAST_PAIRS
 from mine_lightning.estimate.folds import (
     MOST_VALIDATED,
     VAL_PARTNERS,
@@ -23,15 +26,18 @@ from mine_lightning.estimate.folds import (
 from mine_lightning.estimate.permutation import Rings, ring_size, rings
 from mine_lightning.estimate.ratios import Choice
 from mine_lightning.estimate.readout import corrected_terms, normalized_terms
-from mine_lightning.functional import donsker_varadhan, infonce
+from mine_lightning.objectives import DonskerVaradhan, InfoNCE
+from mine_lightning.objectives.pooling import Pooled
 
 __all__ = ["FoldScores", "Readings", "between", "read", "score_folds"]
 
 PARTNERS, HELD_PARTNERS = 10, 20
 MOST_SEEN = 10_000  # training rows of a fold that are scored
+ROWS_AT_ONCE = 2**12
 
 
-class FoldScores(NamedTuple):
+@dataclass(frozen=True)
+class FoldScores:
     """Scores of given rows, one entry for each fold.
 
     Attributes:
@@ -51,6 +57,29 @@ class FoldScores(NamedTuple):
     def per_fold(self) -> Tensor:
         """The estimate of each fold, shape ``(E,)``."""
         return torch.stack([terms.mean() for terms in self.terms])
+
+    @cached_property
+    def pairs(self) -> Pooled:
+        """The sums over all pairs drawn apart, each of them a row."""
+        flat = (part.flatten() for part in in_parts(self.marginal))
+        return reduce(operator.add, (DonskerVaradhan().pool(each, each) for each in flat))
+
+    @property
+    def lower_bound(self) -> float:
+        """The larger of the bounds of InfoNCE and, where pairs are enough, Donsker-Varadhan."""
+        parts = zip(in_parts(self.joint), in_parts(self.marginal), strict=True)
+        chosen = reduce(operator.add, (InfoNCE().pool(own, apart) for own, apart in parts))
+        bounds = [InfoNCE().read(chosen).item()]
+        if self.pairs.effective_sample_size >= LEAST_PAIRS:
+            mean = torch.cat(self.joint).mean()
+            bounds.append(DonskerVaradhan().value(mean, self.pairs.log_mean).item())
+        return max(bounds)
+
+
+def in_parts(scores: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield scores, float64, of so many rows that what is made of them stays in the cache."""
+    for fold in scores:
+        yield from (part.double() for part in fold.split(ROWS_AT_ONCE))
 
 
 def score_folds(
@@ -73,30 +102,33 @@ def score_folds(
     size = ring_size(min(map(len, rows)), partners)
     found = [rings(len(part), size, generator) for part in rows]
     scores = model.score_all(_loader(data, rows, found), states)
-    return [_read(data, rows, found, *of_state) for of_state in scores]
+    return [_read(data, rows, found, of_state) for of_state in scores]
 
 
-def _read(
-    data: CrossFitData, rows: list[Tensor], found: list[Rings], joint: Tensor, marginal: Tensor
-) -> FoldScores:
+def _read(data: CrossFitData, rows: list[Tensor], found: list[Rings], scores: Tensor) -> FoldScores:
     """Return what follows from the scores of rows, repeated where a fold has fewer."""
-    own = [scores[: len(part)].double().cpu() for scores, part in zip(joint, rows, strict=True)]
-    apart = [scores[: len(part)].cpu() for scores, part in zip(marginal, rows, strict=True)]
-    folds = zip(rows, found, own, apart, strict=True)
+    each = [fold[: len(part)].cpu() for fold, part in zip(scores, rows, strict=True)]
+    folds = zip(rows, found, each, strict=True)
     terms, turned = zip(*(_of_fold(data.levels, *fold) for fold in folds), strict=True)
-    return FoldScores(own, apart, list(terms), list(turned))
+    joint, marginal = [fold[:, 0].double() for fold in each], [fold[:, 1:] for fold in each]
+    return FoldScores(joint, marginal, list(terms), list(turned))
 
 
 def _of_fold(
-    levels: Levels | None, rows: Tensor, ring: Rings, own: Tensor, apart: Tensor
+    levels: Levels | None, rows: Tensor, ring: Rings, scores: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the terms of a fold's rows, and the sums of their scores paired anew."""
-    apart = apart.double()
+    terms = torch.cat([_terms(levels, part) for part in in_parts([scores])])
     if levels is None:
-        paired = torch.cat([own.unsqueeze(1), apart], dim=1)
-        return corrected_terms(own, apart), ring.sums(paired)
-    paired = apart.gather(1, levels.numbers[rows][ring.pairings])
-    return normalized_terms(own, apart, levels.log_weights), ring.sums(paired)
+        return terms, ring.sums(scores)
+    return terms, ring.sums(scores[:, 1:].gather(1, levels.numbers[rows][ring.pairings]))
+
+
+def _terms(levels: Levels | None, scores: Tensor) -> Tensor:
+    own, apart = scores[:, 0], scores[:, 1:]
+    if levels is None:
+        return corrected_terms(own, apart)
+    return normalized_terms(own, apart, levels.log_weights)
 
 
 def _loader(data: CrossFitData, rows: list[Tensor], found: list[Rings]) -> FoldEvaluation:
@@ -106,10 +138,12 @@ def _loader(data: CrossFitData, rows: list[Tensor], found: list[Rings]) -> FoldE
     together = torch.stack([part[place] for part, place in zip(rows, places, strict=True)])
     if data.levels is not None:
         return data.all_levels(together, data.levels)
-    each = zip(rows, found, places, strict=True)
-    return FoldEvaluation(
-        data, together, torch.stack([r[f.partners[place]] for r, f, place in each])
-    )
+
+    def partners(chunk: slice) -> Tensor:
+        each = zip(rows, found, places, strict=True)
+        return torch.stack([r[f.partners(place[chunk])] for r, f, place in each])
+
+    return FoldEvaluation(data, together, partners, found[0].size - 1)
 
 
 class Readings(NamedTuple):
@@ -159,13 +193,7 @@ class Readings(NamedTuple):
 
     @property
     def lower_bound(self) -> float:
-        if self.discrete:
-            return self.log_ratios.mean().item()
-        scores = torch.cat(self.best.joint), torch.cat(self.best.marginal).double()
-        bounds = [infonce(*scores).item()]
-        if effective_sample_size(scores[1]) >= LEAST_PAIRS:
-            bounds.append(donsker_varadhan(*scores).item())
-        return max(bounds)
+        return self.log_ratios.mean().item() if self.discrete else self.best.lower_bound
 
 
 def between(
@@ -225,8 +253,15 @@ def scored_pairs(data: CrossFitData) -> float:
 
 def read(model: CrossFitEstimator, fitted: FittedFolds, data: CrossFitData) -> Readings:
     """Score the rows of a pair of variables after a fit."""
-    states = [fitted.late, fitted.best]
-    late, best = score_folds(model, data, states, data.folds.held, HELD_PARTNERS)
+    states = [fitted.late] if same(fitted.late, fitted.best) else [fitted.late, fitted.best]
+    late, *others = score_folds(model, data, states, data.folds.held, HELD_PARTNERS)
     (seen,) = score_folds(model, data, [fitted.late], list(_seen(data)))
     choices = [view.choice for view in data.views]
+    best = others[0] if others else late
     return Readings(late, seen, best, data.levels is not None, choices, fitted.gain)
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    """Whether two states of a network have the same weights."""
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)

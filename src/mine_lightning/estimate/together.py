@@ -241,7 +241,7 @@ def _evidence(sample: Sample, fitted: FittedFolds, readings: Readings, errors: E
         held_out=readings.held_out,
         in_sample=readings.in_sample,
         joint=torch.cat(readings.held.joint),
-        marginal=torch.cat(readings.held.marginal).double(),
+        pairs=readings.held.pairs,
         terms=readings.terms,
         tilt=math.inf if readings.discrete else TILT,
         epochs=len(fitted.learning_curve) - 1,
