@@ -44,7 +44,7 @@ CONSTANTS: dict[str, tuple[Any, ...]] = {
     "folds.BATCH_SIZE": (256, 1_024),
     "crossfit.HIDDEN": ((16, 16), (64, 64), (128, 128, 128)),
     "crossfit.LEARNING_RATE": (5e-3, 2e-2),
-    "crossfit.AVERAGING": (0.98, 0.995),
+    "steps.AVERAGING": (0.98, 0.995),
     "crossfit.PATIENCE": (4, 16),
     "crossfit.DOUBTFUL_PATIENCE": (2, 8),
     "crossfit.LATE_SHARE": (0.0, 1.0),

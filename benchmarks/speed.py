@@ -53,7 +53,7 @@ from mine_lightning import (
     mutual_information_matrix,
 )
 from mine_lightning.functional import donsker_varadhan
-from mine_lightning.training.capture import CudaGraphs
+from mine_lightning.support.capture import CudaGraphs
 
 ROWS, DIMS, BATCH, HIDDEN, MEMBERS = 10_000, 5, 256, 64, 5
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.accelerators import Accelerator
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.strategies import SingleDeviceStrategy, StrategyRegistry
@@ -34,6 +35,8 @@ COPIES = {aten.copy_, aten._to_copy, aten._copy_from, aten._copy_from_and_resize
 INDEXES = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
 SCALARS = {aten.cat, aten.mm, aten.addmm, aten.bmm, aten.baddbmm, aten.gather, aten.index_select}
 """Operations that take no number from the CPU, also not one of shape ()."""
+UNDETERMINED = {aten.cumsum, aten.histc, aten.put_, aten.median, aten.kthvalue}
+"""Operations that CUDA refuses where results have to be the same in every run."""
 SHAPES = {
     aten.nonzero, aten.masked_select, aten.unique_dim, aten._unique2, aten.repeat_interleave,
     aten.equal, aten._local_scalar_dense, aten.is_nonzero,
@@ -129,6 +132,9 @@ def any_bool(flat: list[Any]) -> bool:
 
 def check(packet: Any, flat: list[Any], kwargs: dict[str, Any]) -> None:
     """Raise where a GPU would."""
+    strict = torch.are_deterministic_algorithms_enabled()
+    if strict and packet in UNDETERMINED and flat[0].is_floating_point():
+        raise RuntimeError(f"{packet} does not have a deterministic implementation")
     if any(isinstance(value, torch.Generator) for value in flat):
         raise RuntimeError(f"Expected a '{NAME}' device type for generator but found 'cpu'")
     if packet in COPIES or packet in INDEXES:
@@ -263,3 +269,16 @@ def reads() -> Iterator[Counter[str]]:
     before, within = READS.copy(), Counter()
     yield within
     within.update(READS - before)
+
+
+class Waits(Callback):
+    """Count what the host waits for between the first step and the end of the training."""
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+        if trainer.global_step == 0:
+            self.block = reads()
+            self.seen = self.block.__enter__()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.block.__exit__(None, None, None)
+        self.steps, self.epochs = trainer.global_step, trainer.current_epoch

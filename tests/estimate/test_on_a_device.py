@@ -1,16 +1,17 @@
 """The one call on a device that is not the CPU: where its rows lie, and what it gives there."""
 
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Self
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule
 from sklearn.preprocessing import QuantileTransformer
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from devices import NAME, needs_a_device, on_the_device, reads
+from devices import NAME, Waits, needs_a_device, on_the_device
 from mine_lightning import estimate_mutual_information
 from mine_lightning.data.checks import check_pairs
 from mine_lightning.data.transforms import RankToNormal
@@ -25,9 +26,11 @@ FEW = {"folds": 2, "max_epochs": 3, "progress_bar": False}
 
 
 @pytest.fixture(autouse=True)
-def room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the rows fit on the device."""
+def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the rows fit on the device; forget whether results are the same in every run."""
     monkeypatch.setattr(minibatches, "fits", lambda values, device: device.type == NAME)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 def sample(rows: int = 400, columns: int = 2) -> tuple[Tensor, Tensor]:
@@ -55,6 +58,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "labels": (labels, {}),
     "oscillations": (waves, {}),
     "many columns": (wide, {}),
+    "the same in every run": (sample, {"deterministic": True}),
     "a transformer": (sample, {"x_transform": QuantileTransformer(n_quantiles=50)}),
 }
 
@@ -79,19 +83,6 @@ def test_the_estimate_on_a_device_is_that_of_the_cpu(case: str) -> None:
     torch.testing.assert_close(
         torch.from_numpy(there.terms), torch.from_numpy(here.terms), atol=1e-3, rtol=0
     )
-
-
-class Waits(Callback):
-    """Count what the host waits for between the first step and the end of the training."""
-
-    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
-        if trainer.global_step == 0:
-            self.block = reads()
-            self.seen = self.block.__enter__()
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.block.__exit__(None, None, None)
-        self.steps, self.epochs = trainer.global_step, trainer.current_epoch
 
 
 def test_the_host_hardly_waits_while_training_goes_on_as_on_the_cpu() -> None:

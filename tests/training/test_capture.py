@@ -1,7 +1,6 @@
 """Steps replayed from a recording, on a CPU with a recorder that runs the work anew."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -19,37 +18,10 @@ from mine_lightning import (
     MutualInformationEstimator,
     TensorDataModule,
 )
-from mine_lightning.training.capture import CAPTURED, CapturedStep, CudaGraphs
+from mine_lightning.training.capture import CAPTURED, CapturedStep
 from mine_lightning.training.compilation import AdamStep, choose_step
+from recorders import Refuses, Replays
 from shared import TRAINING_ALONE
-
-
-class Replays:
-    """Record as a graph does: the same tensors in, the same tensors out, new values in them."""
-
-    def __init__(self) -> None:
-        self.replayed = 0
-
-    def warm_up(self, work: Callable[[], Any]) -> Any:
-        return work()
-
-    def record(self, work: Callable[[], Any]) -> Callable[[], Any]:
-        held: list[torch.Tensor] = []
-
-        def replay() -> list[torch.Tensor]:
-            self.replayed += 1
-            values = work()
-            held.extend(values[len(held) :])
-            for place, value in zip(held, values, strict=True):
-                place.copy_(value)
-            return held
-
-        return replay
-
-
-class Refuses(Replays):
-    def record(self, work: Callable[[], Any]) -> Callable[[], Any]:
-        raise RuntimeError("operation not permitted when stream is capturing")
 
 
 class Wrap(Callback):
@@ -129,54 +101,6 @@ def test_what_cannot_be_recorded_is_trained_as_usual_and_said() -> None:
         refused = train(Refuses(), MAKERS["NWJ"])
     usual = train(None, MAKERS["NWJ"])
     assert all(torch.equal(a, b) for a, b in zip(usual, refused, strict=True))
-
-
-class Streams:
-    """What the recorder asks of torch.cuda, noted instead of done."""
-
-    def __init__(self) -> None:
-        self.made: list[Streams] = []
-        self.entered: list[Any] = []
-        self.options: dict[str, Any] = {}
-        self.replayed = 0
-
-    def stream(self) -> "Streams":
-        self.made.append(Streams())
-        return self.made[-1]
-
-    def wait_stream(self, other: object) -> None:
-        self.entered.append(other)
-
-    def inside(self, entered: Any, **options: Any) -> Any:
-        self.entered.append(entered)
-        self.options = options
-        return nullcontext()
-
-    def replay(self) -> None:
-        self.replayed += 1
-
-
-def test_work_is_recorded_on_the_stream_that_it_has_warmed_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cuda = Streams()
-    current, graph = Streams(), Streams()
-    for name, value in {
-        "Stream": cuda.stream,
-        "current_stream": lambda: current,
-        "stream": cuda.inside,
-        "CUDAGraph": lambda: graph,
-        "graph": cuda.inside,
-    }.items():
-        monkeypatch.setattr(torch.cuda, name, value)
-    graphs = CudaGraphs()
-    assert graphs.warm_up(lambda: 1) == 1
-    (side,) = cuda.made
-    assert (side.entered, current.entered) == ([current], [side])
-    replay = graphs.record(lambda: 2)
-    assert cuda.entered == [side, graph]
-    assert cuda.options == {"stream": side, "capture_error_mode": "thread_local"}
-    assert (replay(), graph.replayed, cuda.made) == (2, 1, [side])
 
 
 def test_minibatches_of_another_shape_are_trained_as_usual() -> None:

@@ -4,37 +4,32 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 from mine_lightning.callbacks.progress import EpochBar
-from mine_lightning.critics.backprop import Backprop
 from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.critics.networks import ConcatCritic
 from mine_lightning.data.loading.placement import beside
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.estimate.folds import FoldView, padded, with_pairs
 from mine_lightning.estimate.readout import corrected_terms
+from mine_lightning.estimate.steps import HookedSteps, choose_steps
 from mine_lightning.support.distributed import Processes
-from mine_lightning.support.hooks import fused, is_hooked
-from mine_lightning.support.upstream import lerp_, note_step
+from mine_lightning.support.hooks import fused
 
 __all__ = ["CrossFitEstimator", "FoldCritics"]
 
 # `benchmarks/constants.py` changes them one by one, on 38 distributions of 500 rows with a mean
 # error of .140 nats; by how much that changes stands beside them. What has no figure is judgement.
 HIDDEN = (32, 32)  # (16, 16): +.008 ± .003, (64, 64): -.004 ± .003 nats; larger ones take longer
-# Rate .005: +.0027 ± .0022, .02: -.0013 ± .0024; averaging .98 and .995: no change, since so few
-# rows make few steps, and the average begins with fewer of them.
+# Rate .005: +.0027 ± .0022, .02: -.0013 ± .0024.
 LEARNING_RATE, WEIGHT_DECAY, WARMUP_STEPS = 1e-2, 1e-2, 20
-AVERAGING = 0.99  # weight that the averaged weights keep at every step
 # Patience 4: +.0018 ± .0009, 16: +.0009 ± .0006 nats; doubtful 2: +.0054 ± .0028, 8: -.0001 ±
 # .0021; late share 0: -.0009 ± .0020, 1: +.0011 ± .0024; step share 0: +.0004 ± .0004, .1: +.0012
 # ± .0007; least gain 0: -.0003 ± .0003, .002: +.0009 ± .0005.
@@ -93,6 +88,7 @@ class CrossFitEstimator(LightningModule):
 
     minibatches_per_step = 16  # each with its own optimizer step, handed over at once
 
+    _steps: HookedSteps
     averaged: CriticEnsemble
     best: CriticEnsemble
     late: CriticEnsemble
@@ -148,11 +144,15 @@ class CrossFitEstimator(LightningModule):
             ``(E, N, K)``.
         """
         critics = self.critics if critics is None else critics
-        return self._added(batch["offset"], critics(*batch["pairs"]))
+        return self.added(batch["offset"], critics(*batch["pairs"]))
 
-    def _added(self, offset: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    def added(self, offset: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Add the network's scores to those of the closed form, ``(E, N, 1 + K)``, and split."""
         return own_first(offset + supported(offset, self.limit) * scores)
+
+    def losses(self, joint: Tensor, marginal: Tensor) -> Tensor:
+        """Return the loss of each fold's scores, shape ``(E,)``."""
+        return row_losses(joint, marginal).mean(1)
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
@@ -169,9 +169,7 @@ class CrossFitEstimator(LightningModule):
     def on_train_start(self) -> None:
         """Take the closed-form critic alone as the state to beat."""
         self._asked = self.global_step
-        whole = isinstance(self.trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
-        plain = whole and self.trainer.precision == "32-true" and not is_hooked(self)
-        self._layers = Backprop.of(self.critics.critic) if plain else None
+        self._steps = choose_steps(self)
         if self.current_epoch == 0:
             loader: Any = self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
             losses, estimates = _measured(*own_first(self.score_all(loader, [self.averaged])[0]))
@@ -182,51 +180,15 @@ class CrossFitEstimator(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """Take one optimizer step for each of the minibatches handed over."""
         batches = batch if isinstance(batch, list) else [batch]
-        losses = [self._optimize(minibatch) for minibatch in batches]
-        self._log({"train/loss": torch.stack(losses).mean()})
+        self._log({"train/loss": self._steps(batches).mean()})
 
     def _log(self, values: dict[str, Tensor]) -> None:
         """Log values, which Lightning reads at once where they are for its own progress bars."""
         bar = self.trainer.progress_bar_callback
         self.log_dict(values, prog_bar=not (bar is None or isinstance(bar, EpochBar)))
 
-    def _optimize(self, batch: dict[str, Any]) -> Tensor:
-        """Take one optimizer step; return the mean loss over the folds from before it."""
-        optimizer: Any = self.optimizers()
-        scheduler: Any = self.lr_schedulers()
-        if self._layers is not None:
-            losses = self._differentiate(self._layers, batch)
-            optimizer.optimizer.step()
-            note_step(optimizer)
-        else:
-            losses = row_losses(*self.score(batch)).mean(1)
-            optimizer.zero_grad()
-            with self._alone():
-                self.manual_backward(losses.sum())
-            optimizer.step()
-        scheduler.step()
-        self._average()
-        return losses.detach().mean()
-
-    def _differentiate(self, layers: Backprop, batch: dict[str, Any]) -> Tensor:
-        """Return the losses of the folds, and leave only them to autograd."""
-        scores, tape = layers.forward(*batch["pairs"])
-        losses = row_losses(*self._added(batch["offset"], scores.requires_grad_())).mean(1)
-        (slope,) = torch.autograd.grad(losses.sum(), scores)
-        gradients = layers.backward(slope, tape)
-        for weight, gradient in zip(layers.parameters, gradients, strict=True):
-            weight.grad = gradient
-        return losses
-
-    def _alone(self) -> AbstractContextManager[None]:
-        """Leave other processes out: all of them train on the same rows, to the same bit."""
-        return getattr(self.trainer.strategy, "block_backward_sync", nullcontext)()
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        keep = min(AVERAGING, (self.global_step + 1) / (self.global_step + 10))
-        averages, weights = self.averaged.parameters(), self.critics.parameters()
-        lerp_(list(averages), list(weights), 1 - keep)
+    def on_train_end(self) -> None:
+        del self._steps  # whose recordings hold memory of the device
 
     def on_validation_epoch_start(self) -> None:
         self._scores: list[tuple[Tensor, Tensor]] = []

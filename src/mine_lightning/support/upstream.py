@@ -99,9 +99,10 @@ def adam_(*lists: Sequence[Tensor], decoupled: bool, **settings: Any) -> None:
     update(*lists, **settings)
 
 
-def lerp_(tensors: Sequence[Tensor], ends: Sequence[Tensor], share: float) -> None:
-    """Move tensors towards others by a share of the way, in one kernel."""
-    torch._foreach_lerp_(list(tensors), list(ends), share)
+def lerp_(tensors: Sequence[Tensor], ends: Sequence[Tensor], share: float | Tensor) -> None:
+    """Move tensors towards others by a share of the way, a number or on their device."""
+    shares = [share] * len(tensors) if isinstance(share, Tensor) else share
+    torch._foreach_lerp_(list(tensors), list(ends), shares)
 
 
 def copy_(tensors: Sequence[Tensor], sources: Sequence[Tensor]) -> None:

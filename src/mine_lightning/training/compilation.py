@@ -3,21 +3,15 @@
 import warnings
 from collections.abc import Callable, Sequence
 from types import FunctionType, MethodType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
-from torch.optim import Adam, AdamW, Optimizer
 
+from mine_lightning.support.adam import FusedAdam, is_fused_adam
 from mine_lightning.support.hooks import is_bare
-from mine_lightning.support.upstream import (
-    adam_,
-    compile_errors,
-    counts_as_stepped,
-    has_step_hooks,
-    tracing_gradients,
-)
+from mine_lightning.support.upstream import compile_errors, tracing_gradients
 from mine_lightning.training.capture import CapturedStep
 from mine_lightning.training.steps import BareStep, HookedStep
 
@@ -48,15 +42,6 @@ def choose_step(module: Any, compile: Compile) -> HookedStep:
     return kind(module)
 
 
-def is_fused_adam(optimizer: Optimizer) -> bool:
-    """Whether an optimizer is Adam or AdamW as published, updated by one kernel."""
-    if type(optimizer) not in (Adam, AdamW) or has_step_hooks(optimizer):
-        return False
-    variants = ("amsgrad", "maximize", "differentiable", "capturable")
-    plain = not any(group[name] for group in optimizer.param_groups for name in variants)
-    return plain and all(group["fused"] for group in optimizer.param_groups)
-
-
 def is_capturable(module: Any) -> bool:
     """Whether steps lie on one GPU and cast no weights, of which mixed precision keeps copies."""
     unmixed = module.trainer.precision in ("32-true", "64-true", "bf16-true")
@@ -70,65 +55,20 @@ def planned_steps(trainer: Any) -> int:
     return int(min((bound for bound in bounds if bound >= 0), default=0))
 
 
-class Group(NamedTuple):
-    """Weights that share their settings, with Adam's state of each; ``steps`` views ``counts``.
-
-    The ``rate`` is the learning rate, on the weights' device: where a graph reads it anew.
-    """
-
-    settings: dict[str, Any]
-    weights: list[Tensor]
-    rate: Tensor
-    counts: Tensor
-    steps: list[Tensor]
-    first_moments: list[Tensor]
-    second_moments: list[Tensor]
-
-
 class AdamStep(BareStep):
-    """A step of Adam or AdamW whose update is one kernel, on the optimizer's own state.
-
-    Checkpoints, learning-rate schedules and a later step of the optimizer itself see no difference.
-    """
+    """A step whose update is one kernel, see :class:`~mine_lightning.support.adam.FusedAdam`."""
 
     def __init__(self, module: Any) -> None:
         super().__init__(module)
-        self.decoupled = isinstance(self.bare, AdamW)
-        groups = [settings for settings in self.bare.param_groups if settings["params"]]
-        self.groups = [adam_group(self.bare, settings) for settings in groups]
-        counts_as_stepped(self.bare)
+        self.adam = FusedAdam(self.bare)
 
     def prepare(self) -> None:
-        """Note the learning rates, which a schedule may have changed."""
-        for group in self.groups:
-            group.rate.fill_(group.settings["lr"])
+        self.adam.note_rates()
 
     def take(self, batch: Any) -> tuple[Tensor, Any]:
         loss, others, gradients = self.differentiate(batch)
-        with torch.no_grad():
-            for group in self.groups:
-                self._update(group, [gradients.pop(0) for _ in group.weights])
+        self.adam.update(gradients)
         return loss, others
-
-    def _update(self, group: Group, gradients: list[Tensor]) -> None:
-        first_decay, second_decay = group.settings["betas"]
-        group.counts.add_(1)
-        adam_(
-            group.weights,
-            gradients,
-            group.first_moments,
-            group.second_moments,
-            [],
-            group.steps,
-            decoupled=self.decoupled,
-            lr=group.rate,
-            beta1=first_decay,
-            beta2=second_decay,
-            weight_decay=group.settings["weight_decay"],
-            eps=group.settings["eps"],
-            amsgrad=False,
-            maximize=False,
-        )
 
 
 class CompiledStep(AdamStep):
@@ -179,7 +119,7 @@ class CompiledStep(AdamStep):
     def _step(self, batch: Any) -> tuple[Tensor, Any]:
         loss, others, gradients = self.differentiate(batch)
         with torch.no_grad():
-            for group in self.groups:
+            for group in self.adam.groups:
                 steps = group.counts.add_(1).unbind()
                 moments = zip(steps, group.first_moments, group.second_moments, strict=True)
                 for weight, state in zip(group.weights, moments, strict=True):
@@ -196,27 +136,6 @@ def own_code(method: Any) -> Callable[..., Any]:
     function = method.__func__
     code = function.__code__.replace(co_name=f"{function.__name__}_{id(method.__self__)}")
     return MethodType(FunctionType(code, function.__globals__), method.__self__)
-
-
-def adam_group(optimizer: Optimizer, settings: dict[str, Any]) -> Group:
-    """Return a group with its state, begun as the optimizer itself would where there is none."""
-    for weight in settings["params"]:
-        state = optimizer.state[weight]
-        if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32, device=weight.device)
-            state["exp_avg"], state["exp_avg_sq"] = (
-                torch.zeros_like(weight),
-                torch.zeros_like(weight),
-            )
-    states = [optimizer.state[weight] for weight in settings["params"]]
-    counts = torch.stack([state["step"] for state in states])
-    for state, count in zip(states, counts.unbind(), strict=True):
-        state["step"] = count
-    names = ("step", "exp_avg", "exp_avg_sq")
-    moments = ([state[name] for state in states] for name in names)
-    exact = torch.float32 if counts.is_cuda else torch.float64  # what the fused kernels read
-    rate = torch.zeros((), dtype=exact, device=counts.device)
-    return Group(settings, settings["params"], rate, counts, *moments)
 
 
 def adam_update(

@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from itertools import accumulate
 from typing import Self
 
 import torch
@@ -68,13 +69,16 @@ class Copulas(LogRatio):
         a, b = self.encode_x(x), self.encode_z(z)
         pairs = (a, b), (a.unsqueeze(1), b[: self.partners(a)])
         parts = [self._parts(*pair) for pair in pairs]
-        found = {}
+        found, tried = {}, ranks(a.shape[1])[1:]
         for width in WIDTHS:
             density = smoothed(self.counts, width).flatten()
-            joint, table = ((normal + density[cells]).cumsum(-1) for normal, cells in parts)
-            for rank in ranks(a.shape[1])[1:]:
-                losses = logistic_losses(joint[:, rank - 1], table[:, :, rank - 1])
-                found[losses.mean().item()] = width, rank
+            columns = ((normal + density[cells]).unbind(-1) for normal, cells in parts)
+            sums = zip(
+                *map(accumulate, columns), strict=True
+            )  # cumsum varies from run to run on CUDA
+            for rank, scores in enumerate(sums, start=1):
+                if rank in tried:
+                    found[logistic_losses(*scores).mean().item()] = width, rank
         if found:
             self._keep(*found[min(found)])
         return self
