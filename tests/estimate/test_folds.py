@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mine_lightning.estimate.folds import CrossFitData, FoldView, Levels
+from mine_lightning.estimate import folds
+from mine_lightning.estimate.folds import CrossFitData, FoldView, Levels, PassingEvaluation
 from mine_lightning.estimate.ratios import FAMILY
 
 
@@ -76,10 +77,39 @@ def test_rows_beyond_the_most_are_scored_but_train_nothing() -> None:
     assert data.folds.train.shape[1] + data.folds.val.shape[1] == pytest.approx(400, abs=2)
     assert torch.cat(data.folds.held).sort().values.tolist() == list(range(1_000))
     rows = torch.stack(data.folds.held)
-    batch = data.batch(rows, rows.roll(1, 1).unsqueeze(2))
+    partners = rows.roll(1, 1).unsqueeze(2)
+    (batch,) = PassingEvaluation(data, rows, lambda chunk: partners[:, chunk], 1, away=0)
     view, (seen_x, _) = data.views[0], batch["pairs"]
     expected = view(x[rows[0]], z[rows[0]]).x
     assert torch.equal(seen_x[0, :, 0, : expected.shape[1]], expected)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "labels"])
+def test_rows_are_described_part_after_part_as_all_together(kind, monkeypatch) -> None:
+    """Partners stand in the part before, in the same one or in the next one."""
+    x, z = sample(1_000)
+    data = CrossFitData(x, z if kind == "numbers" else (z > 0).float())
+    data.fit()
+    rows, away = torch.stack(data.folds.held), 7
+    places = torch.arange(rows.shape[1])
+    if kind == "labels":
+        near = data.levels.rows.expand(*rows.shape, -1)
+    else:
+        sides = [(places + step).clamp(0, len(places) - 1) for step in (-away, away)]
+        near = rows[:, torch.stack(sides, dim=1)]
+    given = data, rows, lambda chunk: near[:, chunk], near.shape[2], away
+    (whole,) = PassingEvaluation(*given)
+    monkeypatch.setattr(folds, "PAIRS_AT_ONCE", 30)
+    monkeypatch.setattr(folds, "ROWS_SEEN", 25)
+    for shown in (True, False):
+        parts = list(PassingEvaluation(*given, shown=shown))
+        assert len(parts) == 20
+        assert torch.equal(torch.cat([part["offset"] for part in parts], dim=1), whole["offset"])
+        assert all(("pairs" in part) == shown for part in parts)
+        if shown:
+            sides = zip(*(part["pairs"] for part in parts), strict=True)
+            for side, expected in zip(sides, whole["pairs"], strict=True):
+                assert torch.equal(torch.cat(side, dim=1), expected)
 
 
 def test_levels_are_the_values_of_a_discrete_variable() -> None:

@@ -119,7 +119,8 @@ def test_rows_are_moved_unless_a_transform_may_not_know_the_device(arguments, wh
     class Watch(Callback):
         def on_train_start(self, trainer: Any, pl_module: LightningModule) -> None:
             (data,) = trainer.datamodule.pairs
-            tables = data.x_rows, data.z_rows, data.places, data.starts, *data.codes[0]
+            shown = data.tables
+            tables = shown.x_rows, shown.z_rows, shown.places, *shown.codes[0]
             seen.extend(table.device.type for table in tables)
 
     estimate_mutual_information(
@@ -155,5 +156,6 @@ def test_no_more_memory_is_taken_than_was_asked_for(case: str) -> None:
     pairs = check_pairs(*make(), labels=True)
     data = CrossFitData(pairs.x, pairs.z, folds=2)
     data.fit()
-    tables = data.x, data.z, data.x_rows, data.z_rows, *chain(*data.codes)
+    shown = data.tables
+    tables = data.x, data.z, shown.x_rows, shown.z_rows, *chain(*shown.codes)
     assert sum(rows.numel() * rows.element_size() / 4 for rows in tables) <= data.values

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import false_discovery_control, kstest
+from torch import Tensor
 
 from mine_lightning import estimate_mutual_information
 from mine_lightning.estimate.permutation import (
     CROSS_FITTED,
     MOST_TURNED,
+    Rings,
     benjamini_hochberg,
     p_value,
     ring_size,
@@ -21,34 +23,43 @@ from mine_lightning.estimate.permutation import (
 @pytest.mark.parametrize(("rows", "most"), [(2, 20), (20, 20), (30, 20), (203, 20), (7, 2)])
 def test_every_row_meets_the_others_of_its_ring_once(rows: int, most: int) -> None:
     found = rings(rows, ring_size(rows, most), torch.Generator().manual_seed(0))
-    partners = found.partners(torch.arange(rows))
-    assert partners.shape[1] <= most
-    assert len(found.members.unique()) == found.members.numel() > rows - len(found.members) - 1
-    for ring in found.members:
-        for row in ring:
-            assert sorted([row.item(), *partners[row].tolist()]) == sorted(ring.tolist())
-    assert not (partners == torch.arange(rows).unsqueeze(1)).any()
+    around = found.around(torch.arange(rows))
+    assert torch.equal(around[:, 0], torch.arange(rows))
+    assert around.shape[1] <= 1 + most
+    whole = rows - rows % found.size
+    for ring in torch.arange(whole).view(-1, found.size):
+        for place in ring:
+            assert sorted(around[place].tolist()) == ring.tolist()
+    for place in range(whole, rows):
+        assert sorted(around[place].tolist()) == list(range(rows - found.size, rows))
     some = torch.tensor([rows - 1, 0])
-    assert torch.equal(found.partners(some), partners[some])
+    assert torch.equal(found.around(some), around[some])
+
+
+def paired(x: Tensor, z: Tensor, found: Rings) -> Tensor:
+    """Return products of rows with those of their rings, in their order."""
+    u, v = x[found.order], z[found.order]
+    return u.unsqueeze(1) * v[found.around(torch.arange(len(u)))]
 
 
 def test_the_sums_are_those_of_turned_rings() -> None:
     generator = torch.Generator().manual_seed(0)
-    found = rings(12, 4, generator)
-    x, z = torch.randn(2, 12, generator=generator).double()
-    scores = x.unsqueeze(1) * z[found.pairings]
+    found = rings(14, 4, generator)
+    x, z = torch.randn(2, 14, generator=generator).double()
+    sums = found.sums(paired(x, z, found))
+    members = found.order[:12].view(3, 4)
     for turn in range(4):
-        expected = (x[found.members] * z[found.members.roll(-turn, 1)]).sum(1)
-        torch.testing.assert_close(found.sums(scores)[:, turn], expected)
+        expected = (x[members] * z[members.roll(-turn, 1)]).sum(1)
+        torch.testing.assert_close(sums[:, turn], expected)
 
 
 def test_more_rings_than_turn_the_sum_better_are_turned_together() -> None:
     generator = torch.Generator().manual_seed(0)
-    found = rings(3 * (MOST_TURNED + 50), 3, generator)
-    scores = torch.randn(len(found.order), 3, generator=generator).double()
+    found = rings(3 * (MOST_TURNED + 50) + 1, 3, generator)
+    scores = torch.randn(len(found.order), 3, generator=generator)
     sums = found.sums(scores)
     assert sums.shape == (MOST_TURNED, 3)
-    torch.testing.assert_close(sums.sum(0), scores[found.members].sum((0, 1)))
+    torch.testing.assert_close(sums.sum(0), scores[:-1].double().sum(0))
 
 
 def pairing(seed: int, correlation: float = 0.0) -> float:
@@ -59,8 +70,7 @@ def pairing(seed: int, correlation: float = 0.0) -> float:
         x, noise = torch.randn(2, 60, generator=generator)
         z = correlation * x + math.sqrt(1 - correlation**2) * noise
         found = rings(60, 20, generator)
-        scores = x.unsqueeze(1) * z[found.pairings]
-        sums.append(found.sums(scores))
+        sums.append(found.sums(paired(x, z, found)))
     return p_value(sums, seed, draws=199)
 
 
@@ -77,8 +87,8 @@ def test_folds_that_learn_from_each_other_count_twice() -> None:
         learned = (x * z).mean(1).flip(0)
         ring = [rings(40, 20, generator) for _ in range(2)]
         folds = zip(x, z, ring, learned, strict=True)
-        paired = [(a.unsqueeze(1) * b[r.pairings]) @ w for a, b, r, w in folds]
-        sums = [r.sums(scores) for r, scores in zip(ring, paired, strict=True)]
+        scores = [paired(a, b, r) @ w for a, b, r, w in folds]
+        sums = [r.sums(products) for r, products in zip(ring, scores, strict=True)]
         found.append([p_value(sums, seed, 199, inflation) for inflation in (1, CROSS_FITTED)])
     alone, together = np.array(found).T
     assert np.mean(alone <= 0.05) > 0.08

@@ -27,7 +27,15 @@ from mine_lightning.estimate.reduction import Reduction
 from mine_lightning.estimate.splits import Folds, Splitter, split_folds
 from mine_lightning.support.arguments import check_integer
 
-__all__ = ["CrossFitData", "FoldEvaluation", "FoldView", "Levels", "filled", "padded"]
+__all__ = [
+    "CrossFitData",
+    "FoldEvaluation",
+    "FoldView",
+    "Levels",
+    "PassingEvaluation",
+    "filled",
+    "padded",
+]
 
 PAIRS_AT_ONCE = 4096  # scored, of each fold
 PAIRS_ON_A_DEVICE = 2**16  # likewise: a chunk costs an accelerator as many launches as another
@@ -110,9 +118,11 @@ class FoldView:
 
     Attributes:
         choice: The closed form, and the losses that it was chosen by.
+        one: One of the rows as the critic sees it, whose widths are those of all.
     """
 
     choice: Choice
+    one: Seen
 
     def __init__(
         self, x_transform: Transform | None = None, z_transform: Transform | None = None
@@ -123,7 +133,7 @@ class FoldView:
 
     def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Self:
         """Fit on training rows, and choose on validation rows."""
-        train = train[:MOST_FITTED]
+        train, first = train[:MOST_FITTED], (x[:1], z[:1])
         rows = torch.cat([train, val])
         fitted, chosen = torch.arange(len(rows), device=rows.device).split([len(train), len(val)])
         x, z = x[rows].flatten(1), z[rows].flatten(1)
@@ -132,6 +142,7 @@ class FoldView:
         a, b = self.x_features.fit(x[fitted])(x), self.z_features.fit(z[fitted])(z)
         self._find_directions(a, b, fitted[:ROWS_FOR_DIRECTIONS], chosen)
         self.choice = choose(a, b, fitted, chosen)
+        self.one = self(*first)
         return self
 
     def _find_directions(self, a: Described, b: Described, train: Tensor, val: Tensor) -> None:
@@ -157,14 +168,22 @@ class FoldView:
         found = {kind: pairs for kind, pairs in self.directions.items() if pairs.count}
         shown_x = [pairs.of_x(a.functions(kind)) for kind, pairs in found.items()]
         shown_z = [pairs.of_z(b.functions(kind)) for kind, pairs in found.items()]
-        ratio = self.choice.ratio
-        codes = ratio.encode_x(a), ratio.encode_z(b)
+        codes = self._encoded(a, b)
+        paired = (self.choice.ratio.paired(code)[:, :MOST_PRODUCTS] for code in codes)
         return Seen(
             torch.cat([a.inputs, *shown_x], dim=1),
             torch.cat([b.inputs, *shown_z], dim=1),
             *codes,
-            *(bounded(ratio.paired(code)[:, :MOST_PRODUCTS]) for code in codes),
+            *map(bounded, paired),
         )
+
+    def encode(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the closed form's scores depend on."""
+        return self._encoded(*self.describe(x, z))
+
+    def _encoded(self, a: Described, b: Described) -> tuple[Tensor, Tensor]:
+        ratio = self.choice.ratio
+        return ratio.encode_x(a), ratio.encode_z(b)
 
 
 class CrossFitData:
@@ -229,7 +248,7 @@ class CrossFitData:
     @property
     def widths(self) -> tuple[int, int]:
         """The numbers of features F_x and F_z that the networks are shown."""
-        return self.x_rows.shape[1] - self.products, self.z_rows.shape[1] + 1
+        return self.tables.widths
 
     @property
     def values(self) -> int:
@@ -253,46 +272,92 @@ class CrossFitData:
         if self.views:
             return
         self.device = device or self.device
-        x, z, train, val = (placed(rows, self.device) for rows in (self.x, self.z, *self.folds[:2]))
+        train, val = (placed(rows, self.device) for rows in self.folds[:2])
+        self.sides = placed(self.x, self.device), placed(self.z, self.device)
         for parts in zip(train, val, strict=True):
-            self.views.append(FoldView(self.x_transform, self.z_transform).fit(x, z, *parts))
-        needed = self._needed()
-        starts = torch.tensor([0, *map(len, needed)], device=self.device).cumsum(0)
-        self.starts = starts[:-1]
-        self.places = starts.new_zeros(len(needed), len(x))  # (E, N) in (L,)
-        for place, rows, start in zip(self.places, needed, self.starts, strict=True):
-            place[rows] = start + torch.arange(len(rows), device=self.device)
-        self._describe(x, z, needed)
+            view = FoldView(self.x_transform, self.z_transform)
+            self.views.append(view.fit(*self.sides, *parts))
+        self.tables = self.describe(torch.cat(self.folds[:2], dim=1))
 
-    def _needed(self) -> list[Tensor]:
-        """Return the rows that each fold needs, all values of a discrete variable among them."""
-        common = [] if self.levels is None else [self.levels.rows]
-        folds = zip(*self.folds, strict=True)
-        return [placed(torch.cat([*parts, *common]), self.device) for parts in folds]
+    def describe(self, rows: Tensor, shown: bool = True) -> "Tables":
+        """Return some rows, shape ``(E, L)``, and all values of z if it is discrete, in tables.
 
-    def _describe(self, x_rows: Tensor, z_rows: Tensor, needed: Sequence[Tensor]) -> None:
-        """Fill the tables of what the networks are shown, and of what the closed forms score by."""
-        one = [view(x_rows[:1], z_rows[:1]) for view in self.views]
+        Args:
+            rows: Row numbers for each fold.
+            shown: Whether networks are shown them, or the closed forms alone score them.
+        """
+        if self.levels is not None:
+            rows = torch.cat([rows, self.levels.rows.expand(len(rows), -1)], dim=1)
+        return Tables(self.views, self.sides, placed(rows, self.device), shown)
+
+    def batch(self, rows: Tensor, partners: Tensor) -> Batch:
+        """Return the batch of some of the training and validation rows, see :class:`Tables`."""
+        return self.tables.batch(rows, partners)
+
+    def validation(self) -> "FoldEvaluation":
+        """Return a loader of the validation rows, with the same batches every time."""
+        return self.evaluation(self.folds.val[:, :MOST_VALIDATED], VAL_PARTNERS, seed=2)
+
+    def evaluation(self, rows: Tensor, partners: int, seed: int) -> "FoldEvaluation":
+        """Return a loader of rows of the tables, ``(E, N)``, with partners from among them."""
+        count, generator = min(partners, rows.shape[1] - 1), spawn_generator(self.seed, seed)
+        chosen = Partners(count).partners(rows, len(self.x), generator)
+        own = chosen == rows.unsqueeze(2)  # where a row stands twice
+        chosen = torch.where(own, chosen.roll(1, 2), chosen)
+        return FoldEvaluation(self, rows, lambda chunk: chosen[:, chunk], count)
+
+
+class Tables:
+    """Some rows as the critics of all folds see them.
+
+    Args:
+        views: What the critics see, E of them.
+        sides: All rows of x and of z.
+        rows: Numbers of the rows that each fold needs, shape ``(E, L)``.
+        shown: Whether networks are shown them, or the closed forms alone score them.
+    """
+
+    def __init__(
+        self, views: Sequence[FoldView], sides: Sequence[Tensor], rows: Tensor, shown: bool = True
+    ) -> None:
+        self.views, self.shown = views, shown
+        folds, length = rows.shape
+        starts = length * torch.arange(folds, device=rows.device).unsqueeze(1)
+        self.places = starts.repeat(1, len(sides[0]))  # (E, N) in (E L,)
+        self.places.scatter_(1, rows, starts + torch.arange(length, device=rows.device))
+        self._open(rows)
+        for fold, needed in enumerate(rows):
+            for places in torch.arange(length, device=rows.device).split(ROWS_SEEN):
+                self._fill(fold, places, *(side[needed[places]] for side in sides))
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """The numbers of features F_x and F_z that the networks are shown."""
+        return self.x_rows.shape[1] - self.products, self.z_rows.shape[1] + 1
+
+    def _open(self, rows: Tensor) -> None:
+        """Make tables of what networks are shown, and of what closed forms score by."""
+        one = [view.one for view in self.views]
         self.products = widest([seen.x_variates for seen in one])
-        x, z = (self.products + widest(side) for side in zip(*(s[:2] for s in one), strict=True))
-        length = sum(map(len, needed))
+        widths = [self.products + widest(side) for side in zip(*(s[:2] for s in one), strict=True)]
+        length = rows.numel() if self.shown else 0
         self.x_rows, self.z_rows = (
-            torch.zeros(length, width, device=self.device) for width in (x, z)
-        )  # (L, P + F)
+            torch.zeros(length, width, device=rows.device) for width in widths
+        )  # (E L, P + F)
         self.codes = [
-            (seen.x_code.expand(len(rows), -1).clone(), seen.z_code.expand(len(rows), -1).clone())
-            for seen, rows in zip(one, needed, strict=True)
+            tuple(code.new_empty(rows.shape[1], code.shape[1]) for code in (s.x_code, s.z_code))
+            for s in one
         ]
-        for fold, rows in enumerate(needed):
-            for places in torch.arange(len(rows), device=self.device).split(ROWS_SEEN):
-                some = rows[places]
-                self._put(fold, places, self.views[fold](x_rows[some], z_rows[some]))
 
-    def _put(self, fold: int, places: Tensor, seen: Seen) -> None:
+    def _fill(self, fold: int, places: Tensor, x: Tensor, z: Tensor) -> None:
         """Put some rows of a fold into their places."""
-        x_code, z_code = self.codes[fold]
+        view, (x_code, z_code) = self.views[fold], self.codes[fold]
+        if not self.shown:
+            x_code[places], z_code[places] = view.encode(x, z)
+            return
+        seen = view(x, z)
         x_code[places], z_code[places] = seen.x_code, seen.z_code
-        rows, start = self.starts[fold] + places, self.products
+        rows, start = fold * len(x_code) + places, self.products
         for table, variates, shown in (
             (self.x_rows, seen.x_variates, seen.x),
             (self.z_rows, seen.z_variates, seen.z),
@@ -301,50 +366,32 @@ class CrossFitData:
             table[rows, start : start + shown.shape[1]] = shown
 
     def batch(self, rows: Tensor, partners: Tensor) -> Batch:
-        """Return the batch of some rows.
+        """Return the batch of some rows, the offset alone of rows that networks are not shown.
 
         Args:
             rows: Row numbers for each fold, shape ``(E, N)``.
             partners: Row numbers of the partners, shape ``(E, N, K)``.
         """
-        rows, partners = (placed(numbers, self.device) for numbers in (rows, partners))
+        rows, partners = (placed(numbers, self.places.device) for numbers in (rows, partners))
         candidates = torch.cat([rows.unsqueeze(2), partners], dim=2)  # (E, N, 1 + K)
         i, j = (self.places.gather(1, part.flatten(1)) for part in (rows, candidates))
         j = j.view(candidates.shape)
         offset = self._offsets(i, j).float()
+        if not self.shown:
+            return {"offset": offset}
         x, z = gather(self.x_rows, i).unsqueeze(2), gather(self.z_rows, j)
         (u, x), (v, z) = (side.tensor_split([self.products], dim=3) for side in (x, z))
         return {"pairs": (x, with_pairs(z, u * v, offset)), "offset": offset}
 
     def _offsets(self, rows: Tensor, candidates: Tensor) -> Tensor:
         """Return the scores of the closed forms of rows by their places, shape ``(E, N, K)``."""
-        start = self.starts.unsqueeze(1)
-        folds = zip(
-            self.views, self.codes, rows - start, candidates - start.unsqueeze(2), strict=True
-        )
-        return torch.stack(
-            [
-                view.choice.ratio.score(gather(a, i).unsqueeze(1), gather(b, j))
-                for view, (a, b), i, j in folds
-            ]
-        )
-
-    def validation(self) -> "FoldEvaluation":
-        """Return a loader of the validation rows, with the same batches every time."""
-        return self.evaluation(self.folds.val[:, :MOST_VALIDATED], VAL_PARTNERS, seed=2)
-
-    def evaluation(self, rows: Tensor, partners: int, seed: int) -> "FoldEvaluation":
-        """Return a loader of given rows, shape ``(E, N)``, with partners from among them."""
-        count, generator = min(partners, rows.shape[1] - 1), spawn_generator(self.seed, seed)
-        chosen = Partners(count).partners(rows, len(self.x), generator)
-        own = chosen == rows.unsqueeze(2)  # where a row stands twice
-        chosen = torch.where(own, chosen.roll(1, 2), chosen)
-        return FoldEvaluation(self, rows, lambda chunk: chosen[:, chunk], count)
-
-    def all_levels(self, rows: Tensor, levels: Levels) -> "FoldEvaluation":
-        """Return a loader of given rows, shape ``(E, N)``, with every value of z as a partner."""
-        every = levels.rows.expand(*rows.shape, -1)
-        return FoldEvaluation(self, rows, lambda chunk: every[:, chunk], len(levels.rows))
+        folds = enumerate(zip(self.views, self.codes, rows, candidates, strict=True))
+        scores = []
+        for fold, (view, (a, b), i, j) in folds:
+            start = fold * len(a)
+            pairs = gather(a, i - start).unsqueeze(1), gather(b, j - start)
+            scores.append(view.choice.ratio.score(*pairs))
+        return torch.stack(scores)
 
 
 def with_pairs(z: Tensor, products: Tensor, offset: Tensor) -> Tensor:
@@ -382,7 +429,7 @@ class FoldEvaluation:
     """Given rows of each fold once, in order, in chunks, with the same partners every time.
 
     Args:
-        data: Where the rows are.
+        data: Where the rows are, among the training and validation rows.
         rows: Row numbers, shape ``(E, N)``.
         partners: Gives the row numbers of the partners of a slice of them, shape ``(E, n, K)``.
         count: Number K of partners.
@@ -400,6 +447,42 @@ class FoldEvaluation:
         return math.ceil(self.rows.shape[1] / self.chunk)
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, self.rows.shape[1], self.chunk):
-            chunk = slice(start, start + self.chunk)
-            yield self.data.batch(self.rows[:, chunk], self.partners(chunk))
+        return self._chunks(self.data.tables, 0, self.rows.shape[1])
+
+    def _chunks(self, tables: Tables, start: int, end: int) -> Iterator[Batch]:
+        for place in range(start, end, self.chunk):
+            chunk = slice(place, min(end, place + self.chunk))
+            yield tables.batch(self.rows[:, chunk], self.partners(chunk))
+
+
+class PassingEvaluation(FoldEvaluation):
+    """Likewise of any rows, which are described for it, a part at a time, and not kept.
+
+    Args:
+        data: Where the rows are.
+        rows: Row numbers, shape ``(E, N)``.
+        partners: Gives the row numbers of the partners of a slice of them, shape ``(E, n, K)``:
+            values of a discrete z, or rows that stand near.
+        count: Number K of partners.
+        away: How many places partners stand away at most.
+        shown: Whether networks are shown the rows.
+    """
+
+    def __init__(
+        self,
+        data: CrossFitData,
+        rows: Tensor,
+        partners: Callable[[slice], Tensor],
+        count: int,
+        away: int,
+        shown: bool = True,
+    ) -> None:
+        super().__init__(data, rows, partners, count)
+        self.away, self.shown = away, shown
+
+    def __iter__(self) -> Iterator[Batch]:
+        rows, most = self.rows.shape[1], max(1, ROWS_SEEN // self.chunk) * self.chunk
+        for start in range(0, rows, most):
+            end = min(rows, start + most)
+            needed = self.rows[:, max(0, start - self.away) : end + self.away]
+            yield from self._chunks(self.data.describe(needed, self.shown), start, end)

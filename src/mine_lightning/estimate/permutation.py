@@ -25,8 +25,8 @@ class Rings:
     Turning a ring re-pairs its rows, and all scores that this takes are at hand.
 
     Attributes:
-        order: Positions of the rows in random order, ring after ring, shape ``(N,)``. The rows left
-            over are in no ring; they share partners with the last one.
+        order: The rows in random order, ring after ring, shape ``(N,)``. Those left over are in no
+            ring; their partners are among the last ``size`` rows.
         size: Number K + 1 of rows in a ring.
     """
 
@@ -38,30 +38,18 @@ class Rings:
         """The place of each row in the order, shape ``(N,)``."""
         return self.order.argsort()
 
-    @property
-    def members(self) -> Tensor:
-        """Positions of the rows of each ring in order, shape ``(R, K + 1)``."""
-        return self.order[: len(self.order) - len(self.order) % self.size].view(-1, self.size)
-
-    def partners(self, rows: Tensor) -> Tensor:
-        """Return the partners of some rows, those 1, ..., K places on in their rings.
+    def around(self, places: Tensor) -> Tensor:
+        """Return the places of rows and of their partners, those 1, ..., K places on in the ring.
 
         Args:
-            rows: Positions of the rows, shape ``(n,)``.
+            places: Places in the order, shape ``(n,)``.
 
         Returns:
-            Positions, shape ``(n, K)``.
+            Places in the order, shape ``(n, 1 + K)``.
         """
-        places = self.places[rows]
         first = (places // self.size * self.size).clamp(max=len(self.order) - self.size)
-        steps = (places - first).unsqueeze(1) + torch.arange(1, self.size)
-        return self.order[first.unsqueeze(1) + steps % self.size]
-
-    @property
-    def pairings(self) -> Tensor:
-        """Positions of each row itself and of its partners, shape ``(N, 1 + K)``."""
-        own = torch.arange(len(self.order))
-        return torch.cat([own.unsqueeze(1), self.partners(own)], dim=1)
+        steps = (places - first).unsqueeze(1) + torch.arange(self.size)
+        return first.unsqueeze(1) + steps % self.size
 
     def sums(self, scores: Tensor) -> Tensor:
         """Sum the scores of each ring after each turn.
@@ -69,13 +57,13 @@ class Rings:
         Beyond :data:`MOST_TURNED` rings several are turned together.
 
         Args:
-            scores: Of each row with itself and with its partners, shape ``(N, 1 + K)``.
+            scores: Of each row with itself and with its partners, in the order, ``(N, 1 + K)``.
 
         Returns:
             Shape ``(R, 1 + K)``, float64; the first column is of the rows as they are.
         """
-        rings = self.members.split(RINGS_AT_ONCE)
-        sums = torch.cat([scores[ring].double().sum(1) for ring in rings])
+        whole = scores[: len(scores) - len(scores) % self.size].unflatten(0, (-1, self.size))
+        sums = torch.cat([rings.double().sum(1) for rings in whole.split(RINGS_AT_ONCE)])
         together = torch.arange(len(sums)) % MOST_TURNED
         return sums.new_zeros(min(len(sums), MOST_TURNED), sums.shape[1]).index_add(
             0, together, sums
@@ -102,8 +90,11 @@ def rings(rows: int, size: int, generator: torch.Generator) -> Rings:
 
     Example:
         >>> found = rings(7, size=3, generator=torch.Generator().manual_seed(0))
-        >>> found.members.shape, found.partners(torch.arange(7)).shape
-        (torch.Size([2, 3]), torch.Size([7, 2]))
+        >>> found.around(torch.tensor([0, 1, 5, 6]))
+        tensor([[0, 1, 2],
+                [1, 2, 0],
+                [5, 3, 4],
+                [6, 4, 5]])
     """
     return Rings(torch.randperm(rows, generator=generator), size)
 

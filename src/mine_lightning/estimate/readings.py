@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.data.loading.loaders import spawn_generator
 from mine_lightning.estimate.calibration import SEEN
-from mine_lightning.estimate.crossfit import CrossFitEstimator, FittedFolds
+from mine_lightning.estimate.crossfit import CrossFitEstimator, FittedFolds, speaking
 from mine_lightning.estimate.dependence import mean_variance
 from mine_lightning.estimate.diagnostics import LEAST_PAIRS
 from mine_lightning.estimate.folds import (
@@ -22,6 +22,7 @@ from mine_lightning.estimate.folds import (
     CrossFitData,
     FoldEvaluation,
     Levels,
+    PassingEvaluation,
 )
 from mine_lightning.estimate.permutation import Rings, ring_size, rings
 from mine_lightning.estimate.ratios import Choice
@@ -41,15 +42,16 @@ class FoldScores:
     """Scores of given rows, one entry for each fold.
 
     Attributes:
+        scores: Of each row with its own and with other z, shape ``(n, 1 + K)`` each, float32: they
+            are many, and stand in an order of their own.
         joint: Scores of pairs drawn together, shape ``(n,)`` each, float64.
-        marginal: Scores of pairs drawn apart, shape ``(n, K)`` each, float32: they are many.
         terms: The terms whose mean is the estimate, shape ``(n,)`` each.
         turned: Sums of the scores of rows paired anew, see
             :meth:`~mine_lightning.estimate.permutation.Rings.sums`.
     """
 
+    scores: list[Tensor]
     joint: list[Tensor]
-    marginal: list[Tensor]
     terms: list[Tensor]
     turned: list[Tensor]
 
@@ -61,14 +63,14 @@ class FoldScores:
     @cached_property
     def pairs(self) -> Pooled:
         """The sums over all pairs drawn apart, each of them a row."""
-        flat = (part.flatten() for part in in_parts(self.marginal))
+        flat = (part[:, 1:].flatten() for part in in_parts(self.scores))
         return reduce(operator.add, (DonskerVaradhan().pool(each, each) for each in flat))
 
     @property
     def lower_bound(self) -> float:
         """The larger of the bounds of InfoNCE and, where pairs are enough, Donsker-Varadhan."""
-        parts = zip(in_parts(self.joint), in_parts(self.marginal), strict=True)
-        chosen = reduce(operator.add, (InfoNCE().pool(own, apart) for own, apart in parts))
+        parts = ((part[:, 0], part[:, 1:]) for part in in_parts(self.scores))
+        chosen = reduce(operator.add, (InfoNCE().pool(*part) for part in parts))
         bounds = [InfoNCE().read(chosen).item()]
         if self.pairs.effective_sample_size >= LEAST_PAIRS:
             mean = torch.cat(self.joint).mean()
@@ -88,6 +90,7 @@ def score_folds(
     states: Sequence[CriticEnsemble],
     rows: list[Tensor],
     partners: int = PARTNERS,
+    trained: bool = False,
 ) -> list[FoldScores]:
     """Score rows by each fold's critic, in each of several states.
 
@@ -97,53 +100,70 @@ def score_folds(
         states: States of the critics.
         rows: Row numbers for each fold.
         partners: Largest number of partners for each row.
+        trained: Whether they are among the training rows, which are described already.
     """
     generator = spawn_generator(data.seed, 4)
     size = ring_size(min(map(len, rows)), partners)
     found = [rings(len(part), size, generator) for part in rows]
-    scores = model.score_all(_loader(data, rows, found), states)
-    return [_read(data, rows, found, of_state) for of_state in scores]
+    if trained:
+        loader = FoldEvaluation(data, *_paired(data.levels, rows, found))
+    else:
+        shown = any(speaking(state)[0] for state in states)
+        loader = PassingEvaluation(data, *_paired(data.levels, rows, found), size, shown)
+    scores = model.score_all(loader, states)
+    return [_read(data.levels, rows, found, of_state) for of_state in scores]
 
 
-def _read(data: CrossFitData, rows: list[Tensor], found: list[Rings], scores: Tensor) -> FoldScores:
+def _read(
+    levels: Levels | None, rows: list[Tensor], found: list[Rings], scores: Tensor
+) -> FoldScores:
     """Return what follows from the scores of rows, repeated where a fold has fewer."""
     each = [fold[: len(part)].cpu() for fold, part in zip(scores, rows, strict=True)]
-    folds = zip(rows, found, each, strict=True)
-    terms, turned = zip(*(_of_fold(data.levels, *fold) for fold in folds), strict=True)
-    joint, marginal = [fold[:, 0].double() for fold in each], [fold[:, 1:] for fold in each]
-    return FoldScores(joint, marginal, list(terms), list(turned))
-
-
-def _of_fold(
-    levels: Levels | None, rows: Tensor, ring: Rings, scores: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the terms of a fold's rows, and the sums of their scores paired anew."""
-    terms = torch.cat([_terms(levels, part) for part in in_parts([scores])])
-    if levels is None:
-        return terms, ring.sums(scores)
-    return terms, ring.sums(scores[:, 1:].gather(1, levels.numbers[rows][ring.pairings]))
+    folds = list(zip(rows, found, each, strict=True))
+    return FoldScores(
+        scores=each,
+        joint=[fold[:, 0].double()[ring.places] for _, ring, fold in folds],
+        terms=[_terms(levels, fold[ring.places]) for _, ring, fold in folds],
+        turned=[_turned(levels, *fold) for fold in folds],
+    )
 
 
 def _terms(levels: Levels | None, scores: Tensor) -> Tensor:
-    own, apart = scores[:, 0], scores[:, 1:]
+    """Return the terms of the rows of a fold."""
+    parts = ((part[:, 0], part[:, 1:]) for part in in_parts([scores]))
     if levels is None:
-        return corrected_terms(own, apart)
-    return normalized_terms(own, apart, levels.log_weights)
+        return torch.cat([corrected_terms(*part) for part in parts])
+    return torch.cat([normalized_terms(*part, levels.log_weights) for part in parts])
 
 
-def _loader(data: CrossFitData, rows: list[Tensor], found: list[Rings]) -> FoldEvaluation:
-    """Return a loader of rows, repeated where a fold has fewer, with partners or all levels."""
+def _turned(levels: Levels | None, rows: Tensor, ring: Rings, scores: Tensor) -> Tensor:
+    """Return the sums of the scores of a fold's rows paired anew."""
+    if levels is None:
+        return ring.sums(scores)
+    paired = levels.numbers[rows[ring.order]][ring.around(torch.arange(len(rows)))]
+    return ring.sums(scores[:, 1:].gather(1, paired))
+
+
+def _paired(
+    levels: Levels | None, rows: list[Tensor], found: list[Rings]
+) -> tuple[Tensor, Callable[[slice], Tensor], int]:
+    """Return rows in the order of their rings, and what names their partners or all levels.
+
+    Where a fold has fewer rows, its last one is repeated.
+    """
     longest = max(map(len, rows))
-    places = [torch.arange(longest) % len(part) for part in rows]
-    together = torch.stack([part[place] for part, place in zip(rows, places, strict=True)])
-    if data.levels is not None:
-        return data.all_levels(together, data.levels)
+    places = [torch.arange(longest).clamp(max=len(part) - 1) for part in rows]
+    each = [part[ring.order] for part, ring in zip(rows, found, strict=True)]
+    together = torch.stack([part[place] for part, place in zip(each, places, strict=True)])
+    if levels is not None:
+        every = levels.rows.expand(*together.shape, -1)
+        return together, lambda chunk: every[:, chunk], len(levels.rows)
 
     def partners(chunk: slice) -> Tensor:
-        each = zip(rows, found, places, strict=True)
-        return torch.stack([r[f.partners(place[chunk])] for r, f, place in each])
+        folds = zip(each, found, places, strict=True)
+        return torch.stack([part[ring.around(place[chunk])[:, 1:]] for part, ring, place in folds])
 
-    return FoldEvaluation(data, together, partners, found[0].size - 1)
+    return together, partners, found[0].size - 1
 
 
 class Readings(NamedTuple):
@@ -255,7 +275,7 @@ def read(model: CrossFitEstimator, fitted: FittedFolds, data: CrossFitData) -> R
     """Score the rows of a pair of variables after a fit."""
     states = [fitted.late] if same(fitted.late, fitted.best) else [fitted.late, fitted.best]
     late, *others = score_folds(model, data, states, data.folds.held, HELD_PARTNERS)
-    (seen,) = score_folds(model, data, [fitted.late], list(_seen(data)))
+    (seen,) = score_folds(model, data, [fitted.late], list(_seen(data)), trained=True)
     choices = [view.choice for view in data.views]
     best = others[0] if others else late
     return Readings(late, seen, best, data.levels is not None, choices, fitted.gain)
