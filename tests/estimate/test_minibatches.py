@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mine_lightning.estimate.folds import CrossFitData
-from mine_lightning.estimate.minibatches import CrossFitDataModule
+from mine_lightning.estimate.minibatches import Ahead, CrossFitDataModule
 
 
 def sample(rows: int = 203) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,3 +71,17 @@ def test_validation_rows_are_gathered_once() -> None:
     data.setup()
     first, again = (list(data.val_dataloader()) for _ in range(2))
     assert all(batch is same for batch, same in zip(first, again, strict=True))
+
+
+def test_what_follows_is_called_ahead_and_anything_else_when_asked_for() -> None:
+    called = []
+
+    def call(epochs: range) -> list[torch.Tensor]:
+        called.append(list(epochs))
+        return [torch.tensor(list(epochs))]
+
+    ahead = Ahead(call)
+    asked = [range(2), range(2, 4), range(8, 9), range(9, 10), range(5, 6)]
+    assert [ahead(epochs)[0].tolist() for epochs in asked] == [list(epochs) for epochs in asked]
+    ahead.thread.shutdown()
+    assert called == [[0, 1], [2, 3], [4, 5], [8], [9], [10], [5], [6]]

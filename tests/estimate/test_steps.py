@@ -107,3 +107,11 @@ def test_a_device_replays_what_the_cpu_does_and_hardly_waits(
     assert all(recorder.replayed > 1 for recorder in replays.made)
     assert waits.seen.total() * 1024 < 30 * waits.steps
     np.testing.assert_allclose(found.terms, estimate().terms, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_replays_what_the_cpu_does() -> None:
+    note = Note()
+    found = estimate(note, accelerator="gpu")
+    assert note.kind is CapturedSteps
+    assert found.nats == pytest.approx(estimate(accelerator="cpu").nats, abs=1e-3)

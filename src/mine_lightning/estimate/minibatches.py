@@ -1,6 +1,7 @@
 """Minibatches for the critics of all folds of several pairs of variables, side by side."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 import torch
@@ -101,6 +102,7 @@ class FoldLoader(EpochLoader):
         super().__init__(min(EPOCH_BATCHES, self.shape[1] // self.size), stacking)
         self.span = min(EPOCHS_AT_ONCE, max(1, ROWS_AT_ONCE // (self.batches * self.size)))
         self.trains = [placed(pair.folds.train, self.device) for pair in data.pairs]
+        self._orders = self._draw if self.device.type == "cpu" else Ahead(self._draw)
         self._ahead: dict[int, list[Batch]] = {}
 
     @property
@@ -109,22 +111,26 @@ class FoldLoader(EpochLoader):
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         if self.span == 1:
-            return self._made([epoch])
+            return self._made(range(epoch, epoch + 1))
         if epoch not in self._ahead:
             epochs = range(epoch, epoch + self.span)
             made = self._made(epochs)
             self._ahead = {e: list(islice(made, self.batches)) for e in epochs}
         return iter(self._ahead[epoch])
 
-    def _made(self, epochs: Sequence[int]) -> Iterator[Batch]:
+    def _made(self, epochs: range) -> Iterator[Batch]:
         """Yield the minibatches of some epochs."""
         most = self.size * max(1, ROWS_AT_ONCE // self.size)
-        drawn = [torch.cat(parts, dim=1) for parts in zip(*map(self._drawn, epochs), strict=True)]
-        chunks = zip(*(placed(places, self.device).split(most, 1) for places in drawn), strict=True)
+        drawn = [placed(places, self.device) for places in self._orders(epochs)]
+        chunks = zip(*(places.split(most, 1) for places in drawn), strict=True)
         for places, others in chunks:
             rows = [train.gather(1, places) for train in self.trains]
             partners = [train.gather(1, others).unsqueeze(2) for train in self.trains]
             yield from slices(self.data.batch(rows, partners), self.size)
+
+    def _draw(self, epochs: range) -> list[Tensor]:
+        """Return the orders and the partners of some epochs, one after another."""
+        return [torch.cat(parts, dim=1) for parts in zip(*map(self._drawn, epochs), strict=True)]
 
     def _drawn(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Return the order of the training rows, by their places, and their partners."""
@@ -132,6 +138,27 @@ class FoldLoader(EpochLoader):
         drawn = torch.rand(self.shape, generator=generator).argsort(1)
         order = drawn[:, : self.batches * self.size]
         return order, Derangement().partners(order, order.shape[1], generator)
+
+
+class Ahead:
+    """A function of epochs that is called ahead, for the next ones, in a thread beside.
+
+    A device does not wait then for its host to sort random numbers.
+
+    Args:
+        call: The function, of a range of epochs.
+    """
+
+    def __init__(self, call: Callable[[range], list[Tensor]]) -> None:
+        self.call, self.thread = call, ThreadPoolExecutor(max_workers=1)
+        self._known: dict[range, Future[list[Tensor]]] = {}
+
+    def __call__(self, epochs: range) -> list[Tensor]:
+        """Return what the function does, soon for epochs that follow those of the last call."""
+        found = self._known.get(epochs) or self.thread.submit(self.call, epochs)
+        following = range(epochs.stop, epochs.stop + len(epochs))
+        self._known = {following: self.thread.submit(self.call, following)}
+        return found.result()
 
 
 def slices(batch: Batch, size: int) -> Iterator[Batch]:

@@ -30,6 +30,15 @@ def test_on_the_cpu_there_is_nothing_to_do():
     assert training_device(None) == CPU
 
 
+def test_expanded_rows_are_pinned_as_rows_of_their_own(monkeypatch) -> None:
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda rows: pinned.append(rows) or rows)
+    monkeypatch.setattr(torch.Tensor, "to", lambda rows, device, non_blocking: rows)
+    placed(torch.arange(3).expand(4, -1), CUDA)
+    (rows,) = pinned
+    assert rows.is_contiguous()
+
+
 def test_tensors_move_however_deep_they_lie() -> None:
     class Fitted:
         def __init__(self) -> None:

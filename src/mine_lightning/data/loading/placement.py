@@ -33,7 +33,7 @@ def fits(values: int, device: torch.device) -> bool:
 def placed(rows: Tensor, device: torch.device) -> Tensor:
     """Move rows to the device, from pinned memory if it is a GPU."""
     if device.type == "cuda" and rows.device.type == "cpu":
-        rows = rows.pin_memory()
+        rows = rows.contiguous().pin_memory()  # an expanded tensor cannot be pinned
     return rows.to(device, non_blocking=True)
 
 
