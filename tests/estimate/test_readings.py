@@ -1,10 +1,14 @@
 """The estimate lies between what is held out and what is in sample."""
 
 import math
+from typing import Any
 
 import pytest
+import torch
 
+from mine_lightning import estimate_mutual_information
 from mine_lightning.estimate.calibration import SEEN
+from mine_lightning.estimate.folds import CrossFitData
 from mine_lightning.estimate.readings import between
 
 
@@ -36,3 +40,22 @@ def test_of_more_than_pairs_can_tell_the_rest_is_the_closed_forms() -> None:
     few, many = (between(12.0, 13.0, 0.0, kept=1, rows=rows) for rows in (400, 10**6))
     assert few == pytest.approx(12.5 + SEEN * math.log(400) / 12)
     assert many == pytest.approx(12.5 + SEEN)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_rows_are_described_in_full_precision_whatever_that_of_the_scores(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    types = []
+    describe = CrossFitData.describe
+
+    def watched(self: CrossFitData, *args: Any) -> Any:
+        types.append((torch.get_default_dtype(), torch.is_autocast_enabled("cpu")))
+        return describe(self, *args)
+
+    monkeypatch.setattr(CrossFitData, "describe", watched)
+    x, noise = torch.randn(2, 200, 2, generator=torch.Generator().manual_seed(0))
+    settings = {"folds": 2, "max_epochs": 1, "accelerator": "cpu", "progress_bar": False}
+    estimate_mutual_information(x, x + noise, precision=precision, **settings)
+    assert len(types) > 1
+    assert set(types) == {(torch.float32, False)}

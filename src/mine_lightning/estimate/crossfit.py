@@ -287,6 +287,8 @@ class CrossFitEstimator(LightningModule):
     def score_all(self, loader: Any, states: Sequence[CriticEnsemble]) -> list[Tensor]:
         """Score all batches with each of several states, in the trainer's precision.
 
+        The batches themselves are made outside of its context.
+
         Returns:
             The log ratios of each row with its own z and with its partners, shape ``(E, N, 1 + K)``
             for each state.
@@ -296,17 +298,22 @@ class CrossFitEstimator(LightningModule):
         found = [next(state.parameters()).new_empty(loader.shape) for state in states]
         parts = [speaking(state) for state in states]
         start = 0  # in place: small results between large temporaries would hold their memory
-        with precision.forward_context():
-            for batch in map(precision.convert_input, batches):
-                rows = slice(start, start + batch["offset"].shape[1])
-                for scores, (state, members) in zip(found, parts, strict=True):
-                    scores[:, rows] = batch["offset"]
-                    if state is not None:
-                        scores[members, rows, 0], scores[members, rows, 1:] = self.score(
-                            of_members(batch, members), state
-                        )
-                start = rows.stop
+        for batch in map(precision.convert_input, batches):
+            rows = slice(start, start + batch["offset"].shape[1])
+            with precision.forward_context():
+                for scores, part in zip(found, parts, strict=True):
+                    self._fill(scores[:, rows], batch, *part)
+            start = rows.stop
         return found
+
+    def _fill(
+        self, scores: Tensor, batch: Batch, critics: CriticEnsemble | None, members: Tensor | slice
+    ) -> None:
+        """Put the scores of a batch in place, those of closed forms where critics add nothing."""
+        scores.copy_(batch["offset"])
+        if critics is not None:
+            own, others = self.score(of_members(batch, members), critics)
+            scores[members, :, 0], scores[members, :, 1:] = own, others
 
 
 class FoldCritics(nn.Module):
