@@ -1,12 +1,12 @@
 """Rows that are not independent of each other: in groups, or one after the other in time."""
 
-import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
 from torch import Tensor
 
 from mine_lightning.support.arguments import check_integer
@@ -135,8 +135,9 @@ def _autocorrelations(rows: Tensor) -> NDArray[np.float64]:
 
 def _autocorrelation(column: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return that of one column, shape ``(L,)``; of all at once it would take much memory."""
-    spectrum = np.fft.rfft(column, 2 ** math.ceil(math.log2(2 * len(column))))
-    lagged = np.fft.irfft(np.abs(spectrum) ** 2)[: max(2, len(column) // 4)]
+    lags = max(2, len(column) // 4)
+    length = next_fast_len(len(column) + lags, real=True)  # later lags wrap around
+    lagged = irfft(np.abs(rfft(column, length)) ** 2, length)[:lags]
     return lagged / (lagged[0] if lagged[0] > 0 else 1)
 
 
