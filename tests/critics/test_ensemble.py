@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mine_lightning import BilinearCritic, ConcatCritic, CriticEnsemble, SeparableCritic
+from mine_lightning.critics.ensemble import copy_members
 from mine_lightning.objectives.logistic import JensenShannonNWJ
 
 CRITICS = [
@@ -104,7 +105,7 @@ def test_members_are_copied_by_choice() -> None:
     x, z, _ = rows()
     first, second = (CriticEnsemble(ConcatCritic(), 3, seed=s) for s in (1, 2))
     before, other = first(x, z), second(x, z)
-    first.copy_members(second, torch.tensor([False, True, False]))
+    copy_members(first, second, torch.tensor([False, True, False]))
     after = first(x, z)
     assert torch.equal(after[1], other[1])
     assert torch.equal(after[[0, 2]], before[[0, 2]])

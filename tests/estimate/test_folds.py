@@ -79,9 +79,8 @@ def test_rows_beyond_the_most_are_scored_but_train_nothing() -> None:
     rows = torch.stack(data.folds.held)
     partners = rows.roll(1, 1).unsqueeze(2)
     (batch,) = PassingEvaluation(data, rows, lambda chunk: partners[:, chunk], 1, away=0)
-    view, (seen_x, _) = data.views[0], batch["pairs"]
-    expected = view(x[rows[0]], z[rows[0]]).x
-    assert torch.equal(seen_x[0, :, 0, : expected.shape[1]], expected)
+    expected = data.views[0](x[rows[0]], z[rows[0]]).x
+    assert torch.equal(batch["x"][0, :, 0, : expected.shape[1]], expected)
 
 
 @pytest.mark.parametrize("kind", ["numbers", "labels"])
@@ -104,12 +103,10 @@ def test_rows_are_described_part_after_part_as_all_together(kind, monkeypatch) -
     for shown in (True, False):
         parts = list(PassingEvaluation(*given, shown=shown))
         assert len(parts) == 20
-        assert torch.equal(torch.cat([part["offset"] for part in parts], dim=1), whole["offset"])
-        assert all(("pairs" in part) == shown for part in parts)
-        if shown:
-            sides = zip(*(part["pairs"] for part in parts), strict=True)
-            for side, expected in zip(sides, whole["pairs"], strict=True):
-                assert torch.equal(torch.cat(side, dim=1), expected)
+        names = whole.keys() if shown else {"offset"}
+        assert all(part.keys() == names for part in parts)
+        for name in names:
+            assert torch.equal(torch.cat([part[name] for part in parts], dim=1), whole[name])
 
 
 def test_levels_are_the_values_of_a_discrete_variable() -> None:

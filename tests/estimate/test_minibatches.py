@@ -17,9 +17,11 @@ def test_batches_have_the_contracts_shapes() -> None:
     module = CrossFitDataModule([data])
     module.setup()
     batch = next(iter(module.train_dataloader()))
-    (x, z), offset = batch["pairs"], batch["offset"]
-    assert x.shape == (5, 64, 1, data.widths[0])
-    assert z.shape == (5, 64, 2, data.widths[1])
+    widths, offset = data.widths, batch["offset"]
+    assert batch["x"].shape == (5, 64, 1, widths.x)
+    assert batch["z"].shape == (5, 64, 2, widths.z)
+    assert batch["u"].shape == (5, 64, 1, widths.variates)
+    assert batch["v"].shape == (5, 64, 2, widths.variates)
     assert offset.shape == (5, 64, 2)
     assert offset[:, :, 0].mean() > offset[:, :, 1].mean()
 
@@ -30,7 +32,7 @@ def test_epochs_differ_and_the_seed_repeats_them() -> None:
         data = CrossFitDataModule([CrossFitData(*sample(), seed=seed)])
         data.setup()
         loaders.append(data.train_dataloader())
-    first, same, other = ([next(iter(loader))["pairs"][0] for _ in range(2)] for loader in loaders)
+    first, same, other = ([next(iter(loader))["x"] for _ in range(2)] for loader in loaders)
     assert torch.equal(first[0], same[0])
     assert torch.equal(first[1], same[1])
     assert not torch.equal(first[0], first[1])
@@ -47,11 +49,10 @@ def test_pairs_stand_side_by_side_as_they_are_alone() -> None:
     for name in ("train_dataloader", "val_dataloader"):
         batches = [list(getattr(module, name)()) for module in (together, *alone)]
         for whole, *each in zip(*batches, strict=True):
-            assert torch.equal(whole["offset"], torch.cat([part["offset"] for part in each]))
-            for side, rows in enumerate(whole["pairs"]):
+            for name, rows in whole.items():
                 for part, own in zip(rows.split(5), each, strict=True):
-                    width = own["pairs"][side].shape[-1]
-                    assert torch.equal(part[..., :width], own["pairs"][side])
+                    width = own[name].shape[-1]
+                    assert torch.equal(part[..., :width], own[name])
                     assert not part[..., width:].any()
 
 

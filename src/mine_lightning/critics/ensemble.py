@@ -1,24 +1,26 @@
 """Several critics, or objectives, of one kind computed as one: their state stacked, one pass."""
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
+from mine_lightning.critics.layers import batched_linear
 from mine_lightning.critics.networks import ConcatCritic, Critic, batch_shape, score_pairs
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.base import check_objective
 from mine_lightning.objectives.pooling import Pooled
 from mine_lightning.support.arguments import check_integer
 
-__all__ = ["CriticEnsemble", "ObjectiveEnsemble"]
+__all__ = ["CriticEnsemble", "ObjectiveEnsemble", "copy_members", "take_members"]
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class CriticEnsemble(Critic):
@@ -109,24 +111,9 @@ class CriticEnsemble(Critic):
         Args:
             chosen: Their numbers, shape ``(F,)``.
         """
-        values = _state(self).values()
-        known = {id(value): _kept(value, value.detach()[chosen]) for value in values}
-        taken = copy.deepcopy(self, known)  # copies nothing that is known already
+        taken = take_members(self, chosen)
         taken.members, taken.seeds = len(chosen), [self.seeds[n] for n in chosen.tolist()]
         return taken
-
-    def copy_members(self, source: "CriticEnsemble", chosen: Tensor) -> None:
-        """Take over the weights of some members.
-
-        Args:
-            source: An ensemble of the same shape.
-            chosen: Which members, shape ``(E,)``, bool.
-        """
-        pairs = zip(self.critic.parameters(), source.critic.parameters(), strict=True)
-        with torch.no_grad():
-            for mine, other in pairs:
-                whole = chosen.view(-1, *[1] * (mine.ndim - 1))  # no indexing: it counts the chosen
-                mine.copy_(torch.where(whole, other, mine))
 
     def _call(self, state: dict[str, Tensor], x: Tensor, z: Tensor) -> Tensor:
         return functional_call(self.critic, state, (x, z))
@@ -255,6 +242,27 @@ def _stack(template: nn.Module, members: Sequence[nn.Module]) -> None:
             _set(template, name, _kept(tensors[0], stacked))
 
 
+def take_members(stacked: Module, chosen: Tensor) -> Module:
+    """Return a copy of a module of stacked tensors that holds some members, see
+    :meth:`CriticEnsemble.take`."""
+    known = {id(value): _kept(value, value.detach()[chosen]) for value in _state(stacked).values()}
+    return copy.deepcopy(stacked, known)  # copies nothing that is known already
+
+
+@torch.no_grad()
+def copy_members(stacked: nn.Module, source: nn.Module, chosen: Tensor) -> None:
+    """Take over the weights of some members.
+
+    Args:
+        stacked: A module whose tensors are stacked.
+        source: Another one of the same shape.
+        chosen: Which members, shape ``(E,)``, bool.
+    """
+    for mine, other in zip(stacked.parameters(), source.parameters(), strict=True):
+        whole = chosen.view(-1, *[1] * (mine.ndim - 1))  # no indexing: it counts the chosen
+        mine.copy_(torch.where(whole, other, mine))
+
+
 def _kept(value: Tensor, other: Tensor) -> Tensor:
     """Return another value of what may be a parameter, for its place."""
     if isinstance(value, nn.Parameter):
@@ -269,18 +277,10 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
 def _batched_mlp(critic: Any, x: Tensor, z: Tensor) -> Tensor:
     """Score with the stacked weights of a :class:`ConcatCritic`; x is scored once for many z."""
     w_x, w_z = critic.first.parts(x, z)
-    hidden = _batched_linear(x, w_x, critic.first.bias) + _batched_linear(z, w_z)
+    hidden = batched_linear(x, w_x, critic.first.bias) + batched_linear(z, w_z)
     for layer in critic.head:
-        hidden = _batched_linear(critic.activate(hidden), layer.weight, layer.bias)
+        hidden = batched_linear(critic.activate(hidden), layer.weight, layer.bias)
     return hidden.squeeze(-1)
-
-
-def _batched_linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Apply stacked linear layers to rows, shape ``(E, *, D)``."""
-    flat = rows.reshape(len(rows), math.prod(rows.shape[1:-1]), rows.shape[-1])
-    columns = weight.mT
-    out = flat @ columns if bias is None else torch.baddbmm(bias.unsqueeze(1), flat, columns)
-    return out.view(*rows.shape[:-1], -1)
 
 
 def _seeds(members: int, seed: int | None) -> list[int]:

@@ -1,5 +1,6 @@
 """Layers that critics and encoders are built of."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -15,6 +16,7 @@ __all__ = [
     "ACTIVATIONS",
     "PairLinear",
     "activation_layer",
+    "batched_linear",
     "conv",
     "linear",
     "mlp",
@@ -223,3 +225,11 @@ def mlp(
         in_features = width
     layers += [linear(in_features, out_features, spectral_norm=spectral_norm)]
     return nn.Sequential(*layers)
+
+
+def batched_linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Apply stacked linear layers to rows, shape ``(E, *, D)``."""
+    flat = rows.reshape(len(rows), math.prod(rows.shape[1:-1]), rows.shape[-1])
+    columns = weight.mT
+    out = flat @ columns if bias is None else torch.baddbmm(bias.unsqueeze(1), flat, columns)
+    return out.view(*rows.shape[:-1], -1)

@@ -10,14 +10,12 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.parameter import is_lazy
 
 from mine_lightning.callbacks.progress import EpochBar
-from mine_lightning.critics.ensemble import CriticEnsemble
-from mine_lightning.critics.networks import ConcatCritic
-from mine_lightning.data.loading.placement import beside
+from mine_lightning.critics.ensemble import copy_members
 from mine_lightning.data.loading.stacks import Batch
-from mine_lightning.estimate.folds import FoldView, padded, with_pairs
+from mine_lightning.estimate.folds import FoldView, padded
+from mine_lightning.estimate.networks import FEATURES, FoldNetworks, Widths
 from mine_lightning.estimate.readout import corrected_terms
 from mine_lightning.estimate.steps import HookedSteps, choose_steps
 from mine_lightning.support.distributed import Processes
@@ -27,7 +25,6 @@ __all__ = ["CrossFitEstimator", "FoldCritics"]
 
 # `benchmarks/constants.py` changes them one by one, on 38 distributions of 500 rows with a mean
 # error of .140 nats; by how much that changes stands beside them. What has no figure is judgement.
-HIDDEN = (32, 32)  # (16, 16): +.008 ± .003, (64, 64): -.004 ± .003 nats; larger ones take longer
 # Rate .005: +.0027 ± .0022, .02: -.0013 ± .0024.
 LEARNING_RATE, WEIGHT_DECAY, WARMUP_STEPS = 1e-2, 1e-2, 20
 # Patience 4: +.0018 ± .0009, 16: +.0009 ± .0006 nats; doubtful 2: +.0054 ± .0028, 8: -.0001 ±
@@ -54,8 +51,8 @@ class FittedFolds(NamedTuple):
         finished: Whether training had nothing left to gain.
     """
 
-    best: CriticEnsemble
-    late: CriticEnsemble
+    best: FoldNetworks
+    late: FoldNetworks
     gain: Tensor
     best_epoch: Tensor
     learning_curve: Tensor
@@ -89,9 +86,9 @@ class CrossFitEstimator(LightningModule):
     minibatches_per_step = 16  # each with its own optimizer step, handed over at once
 
     _steps: HookedSteps
-    averaged: CriticEnsemble
-    best: CriticEnsemble
-    late: CriticEnsemble
+    averaged: FoldNetworks
+    best: FoldNetworks
+    late: FoldNetworks
     first_losses: Tensor
     best_loss: Tensor
     best_epoch: Tensor
@@ -103,7 +100,6 @@ class CrossFitEstimator(LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.critics = CriticEnsemble(ConcatCritic(HIDDEN, "silu"), members=1)
         self.folds, self.pairs = folds, pairs
         self.usual_epochs, self.seed = usual_epochs, seed
         self.learning_curve: list[Tensor] = []  # nats on validation rows, (P E,) for each epoch
@@ -116,35 +112,31 @@ class CrossFitEstimator(LightningModule):
         steps here; its warning would mislead.
         """
         warnings.filterwarnings("ignore", "The number of training batches .* logging interval")
-        if not any(map(is_lazy, self.parameters())):
+        if hasattr(self, "networks"):
             return
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.limit = log_rows(data.pairs[0].views)
-        self.widths = [pair.widths for pair in data.pairs]
-        sides = [torch.zeros(1, 1, max(side)) for side in zip(*self.widths, strict=True)]
-        self.critics(*beside(sides, self.critics))
-        members = self.folds * self.pairs
-        self.critics = self.critics.take(torch.zeros(members, dtype=torch.long))
-        start_at_zero(self.critics, self.widths, self.seed)
+        pairs: Any = self.trainer.datamodule.pairs  # type: ignore[attr-defined]
+        self.limit = log_rows(pairs[0].views)
+        members, widths = self.folds * self.pairs, [pair.widths for pair in pairs]
+        self.networks = FoldNetworks.of(Widths.widest(widths), members, pairs[0].warped)
+        for place, (pair, own) in enumerate(zip(pairs, widths, strict=True)):
+            self.networks.draw(place, own, pair.correlations, self.seed)
         for name in ("averaged", "best", "late"):
-            self.add_module(name, copy.deepcopy(self.critics).requires_grad_(False))
+            self.add_module(name, copy.deepcopy(self.networks).requires_grad_(False))
         self.register_buffer("first_losses", torch.zeros(members, 0))
         self.register_buffer("best_loss", torch.zeros(members))
         self.register_buffer("best_epoch", torch.zeros(members, dtype=torch.long))
         self.register_buffer("done", torch.zeros(members, dtype=torch.bool))
         self.register_buffer("epochs", torch.zeros(self.pairs, dtype=torch.long))
 
-    def score(
-        self, batch: dict[str, Any], critics: nn.Module | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Score a batch with the critics being trained or with given ones.
+    def score(self, batch: Batch, networks: FoldNetworks | None = None) -> tuple[Tensor, Tensor]:
+        """Score a batch with the networks being trained or with given ones.
 
         Returns:
             The log ratios of the joint pairs, shape ``(E, N)``, and of the marginal pairs, shape
             ``(E, N, K)``.
         """
-        critics = self.critics if critics is None else critics
-        return self.added(batch["offset"], critics(*batch["pairs"]))
+        networks = self.networks if networks is None else networks
+        return self.added(batch["offset"], networks(batch))
 
     def added(self, offset: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Add the network's scores to those of the closed form, ``(E, N, 1 + K)``, and split."""
@@ -156,7 +148,7 @@ class CrossFitEstimator(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
-            self.critics.parameters(),
+            self.networks.parameters(),
             lr=LEARNING_RATE,
             weight_decay=WEIGHT_DECAY,
             betas=(0.9, 0.99),
@@ -193,7 +185,7 @@ class CrossFitEstimator(LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._scores: list[tuple[Tensor, Tensor]] = []
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._scores.append(self.score(batch, self.averaged))
 
     def on_validation_epoch_end(self) -> None:
@@ -247,9 +239,9 @@ class CrossFitEstimator(LightningModule):
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         self.best_epoch.masked_fill_(better, epoch)
         gained = gain.mean(1) > LEAST_GAIN
-        self.best.copy_members(self.averaged, better & gained)
+        copy_members(self.best, self.averaged, better & gained)
         late = (gain.mean(1) >= LATE_SHARE * self.gain) & gained & ~self.done
-        self.late.copy_members(self.averaged, late)
+        copy_members(self.late, self.averaged, late)
         patience = torch.where(self.gain > error, PATIENCE, DOUBTFUL_PATIENCE)
         self.done |= epoch - self.best_epoch >= patience
 
@@ -263,8 +255,8 @@ class CrossFitEstimator(LightningModule):
         members = torch.arange(pair * self.folds, (pair + 1) * self.folds)
         last = 1 + int(self.epochs[pair])
         return FittedFolds(
-            best=self._part(self.best, pair, members),
-            late=self._part(self.late, pair, members),
+            best=self.best.take(members),
+            late=self.late.take(members),
             gain=self.gain[members].cpu(),
             best_epoch=self.best_epoch[members].cpu(),
             learning_curve=self._curve(self.learning_curve[:last], members),
@@ -275,16 +267,8 @@ class CrossFitEstimator(LightningModule):
     def _curve(self, epochs: list[Tensor], members: Tensor) -> Tensor:
         return torch.stack(epochs)[:, members].cpu()
 
-    def _part(self, state: CriticEnsemble, pair: int, members: Tensor) -> CriticEnsemble:
-        """Return the critics of a pair, without the inputs that it does not have."""
-        critics = state.take(members)
-        first: Any = critics.critic.first
-        first.weight.data = first.weight.data[:, :, columns(self.widths, pair)]
-        first.x_features = self.widths[pair][0]
-        return critics
-
     @torch.no_grad()
-    def score_all(self, loader: Any, states: Sequence[CriticEnsemble]) -> list[Tensor]:
+    def score_all(self, loader: Any, states: Sequence[FoldNetworks]) -> list[Tensor]:
         """Score all batches with each of several states, in the trainer's precision.
 
         The batches themselves are made outside of its context.
@@ -326,7 +310,7 @@ class FoldCritics(nn.Module):
     """
 
     def __init__(
-        self, views: Sequence[FoldView], networks: CriticEnsemble, swapped: bool = False
+        self, views: Sequence[FoldView], networks: FoldNetworks, swapped: bool = False
     ) -> None:
         super().__init__()
         self.views, self.networks, self.swapped = list(views), networks, swapped
@@ -349,13 +333,11 @@ class FoldCritics(nn.Module):
             for view, rows in zip(self.views, seen, strict=True)
         ]
         offset = torch.stack(offsets).float()
-        a, b = padded([rows.x for rows in seen]), padded([rows.z for rows in seen])
-        u, v = (
-            padded([rows.x_variates for rows in seen]),
-            padded([rows.z_variates for rows in seen]),
+        parts = zip(
+            *((rows.x, rows.z, rows.x_variates, rows.z_variates) for rows in seen), strict=True
         )
-        scores = self.networks(a, with_pairs(b, u * v, offset))
-        return offset + supported(offset, log_rows(self.views)) * scores
+        batch = dict(zip(FEATURES, map(padded, parts), strict=True), offset=offset)
+        return offset + supported(offset, log_rows(self.views)) * self.networks(batch)
 
 
 def log_rows(views: Sequence[FoldView]) -> float:
@@ -379,26 +361,26 @@ def own_first(scores: Tensor) -> tuple[Tensor, Tensor]:
     return scores[:, :, 0], scores[:, :, 1:]
 
 
-def speaking(critics: CriticEnsemble) -> tuple[CriticEnsemble | None, Tensor | slice]:
-    """Return the critics that add anything to their closed forms, if any do, and which they are.
+def speaking(networks: FoldNetworks) -> tuple[FoldNetworks | None, Tensor | slice]:
+    """Return the networks that add anything to their closed forms, if any do, and which they are.
 
-    Two are the fewest: a batched product of one matrix is rounded differently.
+    Those that have been trained do; the last layer of the others is zero. Two are the fewest: a
+    batched product of one matrix is rounded differently.
     """
-    critic: Any = critics.critic
+    critic: Any = networks.concat.critic
     last = critic.head[-1]
     speaks = (last.weight != 0).flatten(1).any(1) | (last.bias != 0).any(1)
     if speaks.all():
-        return critics, slice(None)
+        return networks, slice(None)
     if speaks.sum() == 1:
         speaks |= speaks.roll(1)
     members = speaks.nonzero().squeeze(1)
-    return critics.take(members) if len(members) else None, members
+    return networks.take(members) if len(members) else None, members
 
 
 def of_members(batch: Batch, members: Tensor | slice) -> Batch:
     """Return the batch of some members."""
-    x, z = batch["pairs"]
-    return {"pairs": (x[members], z[members]), "offset": batch["offset"][members]}
+    return {name: rows[members] for name, rows in batch.items()}
 
 
 def row_losses(joint: Tensor, marginal: Tensor) -> Tensor:
@@ -415,52 +397,3 @@ def _measured(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
 def _joined(scores: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     joint, marginal = zip(*scores, strict=True)
     return torch.cat(joint, dim=1), torch.cat(marginal, dim=1)
-
-
-def columns(widths: Sequence[tuple[int, int]], pair: int) -> Tensor:
-    """Return the places of a pair's features among those of networks for the widest ones.
-
-    Args:
-        widths: Numbers of features of x and of z of each pair.
-        pair: Which one.
-
-    Example:
-        >>> columns([(2, 1), (1, 3)], 0), columns([(2, 1), (1, 3)], 1)
-        (tensor([0, 1, 2]), tensor([0, 2, 3, 4]))
-    """
-    start, (x, z) = max(width for width, _ in widths), widths[pair]
-    return torch.cat([torch.arange(x), start + torch.arange(z)])
-
-
-@torch.no_grad()
-def start_at_zero(critics: CriticEnsemble, widths: Sequence[tuple[int, int]], seed: int) -> None:
-    """Draw initial weights for standardised inputs, and zero ones for the last layer.
-
-    Each pair has those that it would have alone, and zeros for inputs that it does not have.
-    """
-    critic: Any = critics.critic
-    first, head = critic.first, list(critic.head)
-    first.weight.zero_()
-    folds = critics.members // len(widths)
-    for pair in range(len(widths)):
-        generator = torch.Generator().manual_seed(seed)
-        members, shown = slice(pair * folds, (pair + 1) * folds), columns(widths, pair)
-        first.weight[members, :, shown], first.bias[members] = drawn(
-            first.weight[members, :, shown], 1.0, 1.0, generator
-        )
-        for layer in head:
-            layer.weight[members], layer.bias[members] = drawn(
-                layer.weight[members], 2.0, 0.1, generator
-            )
-    head[-1].weight.zero_()
-    head[-1].bias.zero_()
-
-
-def drawn(
-    weight: Tensor, gain: float, bound: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Draw weights of a given shape and variance gain / width, and biases within a bound."""
-    scale = math.sqrt(gain / weight.shape[-1])
-    drawn = scale * torch.randn(weight.shape, generator=generator)
-    biases = bound * (2 * torch.rand(weight.shape[:-1], generator=generator) - 1)
-    return drawn.to(weight), biases.to(weight)

@@ -22,6 +22,7 @@ from mine_lightning.data.transforms import (
 )
 from mine_lightning.estimate.directions import CommonDirections, bounded
 from mine_lightning.estimate.features import Described, Features
+from mine_lightning.estimate.networks import Widths
 from mine_lightning.estimate.ratios import Choice, choose
 from mine_lightning.estimate.reduction import Reduction
 from mine_lightning.estimate.splits import Folds, Splitter, split_folds
@@ -43,11 +44,10 @@ ROWS_SEEN = 2**15  # described at once: functions of a row are many times its co
 MOST_FITTED = 20_000  # training rows that closed forms are fitted on
 ROWS_FOR_DIRECTIONS = 3_000
 # Changed alone by `benchmarks/constants.py`, these change the mean error of .140 nats by: products
-# 0, +.0030 ± .0025, 32, -.0007 ± .0008; bound 2, -.0003 ± .0014, 8, +.0017 ± .0008; fraction .06,
+# 0, +.0030 ± .0025, 32, -.0007 ± .0008; fraction .06,
 # +.009 ± .012, .25, +.008 ± .006; gain 0, +.0005 ± .0011.
 MOST_PRODUCTS = 8  # of paired columns, shown to the network
 MOST_VALIDATED = 2_000  # rows scored after an epoch
-OFFSET_BOUND = 4.0  # nats, at which the offset that the network is shown levels off
 VAL_FRACTION = 0.125  # of the rows outside a fold
 BATCH_SIZE = 512  # rows; fewer where an epoch would have fewer than ten batches
 VAL_PARTNERS = 5
@@ -139,10 +139,7 @@ class FoldView:
         x, z = x[rows].flatten(1), z[rows].flatten(1)
         self.reduction.fit(x[fitted], z[fitted])
         x, z = self.reduction.of_x(x), self.reduction.of_z(z)
-        a, b = (
-            features.fit_describe(side[fitted]).followed_by(features(side[chosen]))
-            for features, side in ((self.x_features, x), (self.z_features, z))
-        )
+        a, b = self.x_features.fit(x[fitted])(x), self.z_features.fit(z[fitted])(z)
         self._find_directions(a, b, fitted[:ROWS_FOR_DIRECTIONS], chosen)
         self.choice = choose(a, b, fitted, chosen)
         self.one = self(*first)
@@ -194,8 +191,9 @@ class CrossFitData:
 
     If one of the variables is discrete, let it be z: see :attr:`levels`.
 
-    A batch is ``{"pairs": (x, z), "offset": offset}`` with the features x ``(E, N, 1, F_x)``, for
-    each its own z and K partners, ``(E, N, 1 + K, F_z)``, and the scores of the fold's closed form,
+    A batch holds the features ``x``, shape ``(E, N, 1, F_x)``, and for each its own ``z`` and those
+    of K partners, ``(E, N, 1 + K, F_z)``; the variates ``u`` and ``v`` that the closed form pairs,
+    ``(E, N, 1, P)`` and ``(E, N, 1 + K, P)``; and the scores of the fold's closed form, ``offset``,
     ``(E, N, 1 + K)``, that the network's output is added to.
 
     Args:
@@ -249,9 +247,20 @@ class CrossFitData:
         return len(self.x), self.folds.train.shape, self.folds.val.shape
 
     @property
-    def widths(self) -> tuple[int, int]:
-        """The numbers of features F_x and F_z that the networks are shown."""
+    def warped(self) -> bool:
+        """Whether the networks warp the variates: not those of two single columns, nor classes."""
+        return self.levels is None and max(self.x[0].numel(), self.z[0].numel()) > 1
+
+    @property
+    def widths(self) -> Widths:
+        """The numbers of inputs of the networks."""
         return self.tables.widths
+
+    @property
+    def correlations(self) -> Tensor:
+        """Those of the variates, shape ``(E, P)``, on the CPU."""
+        found = (view.choice.ratio.correlations for view in self.views)
+        return padded([rho[:MOST_PRODUCTS].cpu() for rho in found])
 
     @property
     def values(self) -> int:
@@ -334,9 +343,10 @@ class Tables:
                 self._fill(fold, places, *(side[needed[places]] for side in sides))
 
     @property
-    def widths(self) -> tuple[int, int]:
-        """The numbers of features F_x and F_z that the networks are shown."""
-        return self.x_rows.shape[1] - self.products, self.z_rows.shape[1] + 1
+    def widths(self) -> Widths:
+        """The numbers of inputs of the networks."""
+        x, z = (rows.shape[1] - self.products for rows in (self.x_rows, self.z_rows))
+        return Widths(x, z, self.products)
 
     def _open(self, rows: Tensor) -> None:
         """Make tables of what networks are shown, and of what closed forms score by."""
@@ -384,7 +394,7 @@ class Tables:
             return {"offset": offset}
         x, z = gather(self.x_rows, i).unsqueeze(2), gather(self.z_rows, j)
         (u, x), (v, z) = (side.tensor_split([self.products], dim=3) for side in (x, z))
-        return {"pairs": (x, with_pairs(z, u * v, offset)), "offset": offset}
+        return {"x": x, "z": z, "u": u, "v": v, "offset": offset}
 
     def _offsets(self, rows: Tensor, candidates: Tensor) -> Tensor:
         """Return the scores of the closed forms of rows by their places, shape ``(E, N, K)``."""
@@ -395,21 +405,6 @@ class Tables:
             pairs = gather(a, i - start).unsqueeze(1), gather(b, j - start)
             scores.append(view.choice.ratio.score(*pairs))
         return torch.stack(scores)
-
-
-def with_pairs(z: Tensor, products: Tensor, offset: Tensor) -> Tensor:
-    """Return the inputs of z with what is known of each pair: products of variates, and the offset.
-
-    Args:
-        z: Shape ``(*, F_z)``.
-        products: Shape ``(*, P)``.
-        offset: Scores of the closed form, shape ``(*,)``.
-
-    Returns:
-        Shape ``(*, F_z + P + 1)``.
-    """
-    shown = OFFSET_BOUND / 2 * torch.tanh(offset / OFFSET_BOUND)
-    return torch.cat([z, products, shown.unsqueeze(-1)], dim=-1)
 
 
 def widest(tensors: Sequence[Tensor]) -> int:

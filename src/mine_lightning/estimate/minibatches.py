@@ -82,10 +82,8 @@ class Validation:
 
 def side_by_side(batches: Sequence[Batch]) -> Batch:
     """Return the batches of several pairs as one, with features filled up with zeros."""
-    if len(batches) == 1:  # a copy takes as long as a batch
-        return batches[0]
-    x, z = (torch.cat(filled(side)) for side in zip(*(b["pairs"] for b in batches), strict=True))
-    return {"pairs": (x, z), "offset": torch.cat([batch["offset"] for batch in batches])}
+    names = batches[0].keys()
+    return {name: torch.cat(filled([batch[name] for batch in batches])) for name in names}
 
 
 class FoldLoader(EpochLoader):
@@ -165,6 +163,5 @@ class Ahead:
 
 def slices(batch: Batch, size: int) -> Iterator[Batch]:
     """Cut a batch into views of so many rows each."""
-    (x, z), offset = batch["pairs"], batch["offset"]
-    for a, b, c in zip(*(part.split(size, 1) for part in (x, z, offset)), strict=True):
-        yield {"pairs": (a, b), "offset": c}
+    for parts in zip(*(rows.split(size, 1) for rows in batch.values()), strict=True):
+        yield dict(zip(batch, parts, strict=True))

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mine_lightning.critics.ensemble import CriticEnsemble
 from mine_lightning.data.loading.loaders import spawn_generator
 from mine_lightning.estimate.calibration import SEEN
 from mine_lightning.estimate.crossfit import CrossFitEstimator, FittedFolds, speaking
@@ -24,6 +23,7 @@ from mine_lightning.estimate.folds import (
     Levels,
     PassingEvaluation,
 )
+from mine_lightning.estimate.networks import FoldNetworks
 from mine_lightning.estimate.permutation import Rings, ring_size, rings
 from mine_lightning.estimate.ratios import Choice
 from mine_lightning.estimate.readout import corrected_terms, normalized_terms
@@ -87,7 +87,7 @@ def in_parts(scores: Sequence[Tensor]) -> Iterator[Tensor]:
 def score_folds(
     model: CrossFitEstimator,
     data: CrossFitData,
-    states: Sequence[CriticEnsemble],
+    states: Sequence[FoldNetworks],
     rows: list[Tensor],
     partners: int = PARTNERS,
     trained: bool = False,

@@ -27,7 +27,7 @@ def choose_steps(module: Any) -> "HookedSteps":
     """Return the fastest way to take steps that this run allows."""
     strategy, precision = module.trainer.strategy, module.trainer.precision
     whole = isinstance(strategy, (SingleDeviceStrategy, DDPStrategy)) and precision == "32-true"
-    layers = Backprop.of(module.critics.critic) if whole and not is_hooked(module) else None
+    layers = Backprop.of(module.networks.concat.critic) if whole and not is_hooked(module) else None
     if layers is None or not is_fused_adam(module.optimizers().optimizer):
         return HookedSteps(module)
     kind = CapturedSteps if module.device.type == "cuda" else FusedSteps
@@ -44,7 +44,7 @@ class HookedSteps:
     def __init__(self, module: Any) -> None:
         self.module = module
         self.optimizer, self.scheduler = module.optimizers(), module.lr_schedulers()
-        self.weights = list(module.critics.parameters())
+        self.weights = list(module.networks.parameters())
         self.averages = list(module.averaged.parameters())
 
     def __call__(self, batches: Sequence[Batch]) -> Tensor:
@@ -76,19 +76,20 @@ class HookedSteps:
 
 
 class FusedSteps(HookedSteps):
-    """Steps without the hooks, and without autograd but for the loss.
+    """Steps without the hooks, and without autograd but for the loss and the warps.
 
     What changes from step to step, the learning rate and the weight in the average, lies beside the
     minibatches on their device, so that steps can be recorded.
 
     Args:
         module: The module being trained.
-        layers: The layers of its critics.
+        layers: The layers of its concat critics.
     """
 
     def __init__(self, module: Any, layers: Backprop) -> None:
         super().__init__(module)
         self.layers, self.adam = layers, FusedAdam(self.optimizer.optimizer)
+        self.warps = self.weights[len(layers.parameters) :]
 
     def __call__(self, batches: Sequence[Batch]) -> Tensor:
         plan = torch.tensor([self._count() for _ in batches], dtype=torch.float64)
@@ -118,12 +119,14 @@ class FusedSteps(HookedSteps):
 
     def _differentiate(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """Return the mean loss of the folds, and the gradients of the sum of their losses."""
-        scores, tape = self.layers.forward(*batch["pairs"])
+        networks = self.module.networks
+        scores, tape = self.layers.forward(*networks.inputs(batch))
         with torch.enable_grad():
-            joint, marginal = self.module.added(batch["offset"], scores.requires_grad_())
-            losses = self.module.losses(joint, marginal)
-            (slope,) = torch.autograd.grad(losses.sum(), scores)
-        return losses.detach().mean(), self.layers.backward(slope, tape)
+            added = scores.requires_grad_() + networks.warp(batch)
+            losses = self.module.losses(*self.module.added(batch["offset"], added))
+            slope, *rest = torch.autograd.grad(losses.sum(), [scores, *self.warps])
+        ordered = [gradient.contiguous() for gradient in rest]  # as fused kernels read them
+        return losses.detach().mean(), self.layers.backward(slope, tape) + ordered
 
 
 class CapturedSteps(FusedSteps):
@@ -131,7 +134,7 @@ class CapturedSteps(FusedSteps):
 
     Args:
         module: The module being trained.
-        layers: The layers of its critics.
+        layers: The layers of its concat critics.
         graphs: Makes what records a graph.
     """
 

@@ -122,7 +122,7 @@ def _alike(pairs: Sequence[Pair]) -> list[list[int]]:
     """Return the places of pairs that can be trained together."""
     places: dict[Any, list[int]] = {}
     for place, pair in enumerate(pairs):
-        places.setdefault(pair.data.shape, []).append(place)
+        places.setdefault((pair.data.shape, pair.data.warped), []).append(place)
     return list(places.values())
 
 

@@ -101,5 +101,5 @@ def add_clipped_gradients(
         if gradient is not None and parameter.grad is not None:
             parameter.grad.add_(gradient)
         elif gradient is not None:
-            parameter.grad = gradient
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)  # in the order of memory
     return factor

@@ -48,6 +48,7 @@ class LogRatio:
     """
 
     rows: int
+    correlations = torch.zeros(0)  # of the columns that `paired` returns
 
     @classmethod
     def suits(cls, x: Described, z: Described) -> bool:

@@ -101,6 +101,11 @@ class Canonical(LogRatio):
             self.pairs = self.pairs[: min(means, key=lambda rank: abs(means[rank] - most))]
         return self
 
+    @property
+    def correlations(self) -> Tensor:  # type: ignore[override]
+        """Those of the canonical variates."""
+        return self.pairs.correlations
+
     def encode_x(self, x: Described) -> Tensor:
         return self.x_scale(self.x_side(x)) @ self.pairs.x_directions
 
