@@ -291,12 +291,12 @@ class CrossFitEstimator(LightningModule):
         return found
 
     def _fill(
-        self, scores: Tensor, batch: Batch, critics: CriticEnsemble | None, members: Tensor | slice
+        self, scores: Tensor, batch: Batch, networks: FoldNetworks | None, members: Tensor | slice
     ) -> None:
-        """Put the scores of a batch in place, those of closed forms where critics add nothing."""
+        """Put the scores of a batch in place, those of closed forms where networks add nothing."""
         scores.copy_(batch["offset"])
-        if critics is not None:
-            own, others = self.score(of_members(batch, members), critics)
+        if networks is not None:
+            own, others = self.score(of_members(batch, members), networks)
             scores[members, :, 0], scores[members, :, 1:] = own, others
 
 
