@@ -1,11 +1,15 @@
 """Training ends while there is time for the scores."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from mine_lightning.estimate import deadline
 from mine_lightning.estimate.deadline import MARGIN, Deadline
+
+MODEL: Any = SimpleNamespace(device=torch.device("cpu"))
 
 
 @pytest.fixture
@@ -20,9 +24,9 @@ def stops(limit: Deadline, clock: SimpleNamespace, begins: float, seconds: float
     """Whether a validation that begins then and takes so long is the last one."""
     trainer = SimpleNamespace(should_stop=False)
     clock.now = begins
-    limit.on_validation_start(trainer, None)
+    limit.on_validation_start(trainer, MODEL)
     clock.now = begins + seconds
-    limit.on_validation_end(trainer, None)
+    limit.on_validation_end(trainer, MODEL)
     return trainer.should_stop
 
 
@@ -41,8 +45,24 @@ def test_quick_scores_leave_more_time(clock: SimpleNamespace) -> None:
 
 def test_an_end_that_was_asked_for_stays(clock: SimpleNamespace) -> None:
     trainer, limit = SimpleNamespace(should_stop=True), Deadline({"hours": 1}, pairs=1.0)
-    limit.on_validation_start(trainer, None)
-    limit.on_validation_end(trainer, None)
+    limit.on_validation_start(trainer, MODEL)
+    limit.on_validation_end(trainer, MODEL)
+    assert trainer.should_stop
+
+
+def test_the_time_is_that_at_which_a_gpu_has_done_its_work(
+    clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(device: torch.device) -> None:
+        clock.now += 2.0
+
+    monkeypatch.setattr(torch.cuda, "synchronize", wait)
+    limit, model = Deadline({"minutes": 1}, pairs=4.0), SimpleNamespace(device=torch.device("cuda"))
+    trainer = SimpleNamespace(should_stop=False)
+    clock.now = last = 160.0 - 2.0 - MARGIN * 4.0 * 2.0
+    limit.on_validation_start(trainer, model)
+    assert limit.start == last + 2.0
+    limit.on_validation_end(trainer, model)  # which the host has done in no time
     assert trainer.should_stop
 
 

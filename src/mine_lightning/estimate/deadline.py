@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
@@ -29,8 +30,15 @@ class Deadline(Callback):
         self.end, self.pairs = time.perf_counter() + seconds, pairs
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.start = time.perf_counter()
+        self.start = time_of(pl_module.device)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> Any:
-        now = time.perf_counter()
+        now = time_of(pl_module.device)
         trainer.should_stop |= now + MARGIN * self.pairs * (now - self.start) > self.end
+
+
+def time_of(device: torch.device) -> float:
+    """Return the time at which a device has done what it was given, in seconds."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
