@@ -54,9 +54,17 @@ def test_two_processes_give_the_same(frame: pd.DataFrame) -> None:
 @pytest.mark.usefixtures("two_at_once")
 @pytest.mark.filterwarnings("ignore")  # of the cluster's own
 def test_a_cluster_of_two_processes_gives_the_same(frame: pd.DataFrame) -> None:
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, get_task_stream
 
     one = mutual_information_matrix(frame, **QUICK)
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    with cluster, Client(cluster), joblib.parallel_config(backend="dask"):
-        assert mutual_information_matrix(frame, **QUICK).estimates == one.estimates
+    with (
+        cluster,
+        Client(cluster) as client,
+        get_task_stream(client) as work,
+        joblib.parallel_config(backend="dask"),
+    ):
+        spread = mutual_information_matrix(frame, **QUICK)
+    assert spread.estimates == one.estimates
+    assert len(work.data) == len(one.estimates) // 2 > 2
+    assert len({chunk["worker"] for chunk in work.data}) == 2
