@@ -158,6 +158,23 @@ def benchmark_mi(steps: int, x: Tensor, z: Tensor) -> None:
     estimator.estimate(x.numpy(), z.numpy())
 
 
+def torch_mist_call(x: Tensor, z: Tensor) -> float:
+    from torch_mist.utils import estimate_mi
+
+    layers = {"hidden_dims": [HIDDEN, HIDDEN], "neg_samples": 1}
+    found = estimate_mi(
+        (x, z), "mine", max_iterations=PEER_STEPS, logger=False, verbose=False, **layers
+    )
+    return float(found)
+
+
+def benchmark_mi_call(x: Tensor, z: Tensor) -> float:
+    from bmi.estimators.neural import MINEEstimator
+
+    estimator = MINEEstimator(max_n_steps=PEER_STEPS, verbose=False)
+    return estimator.estimate(x.numpy(), z.numpy())
+
+
 def captured(steps: int, x: Tensor, z: Tensor) -> None:
     """The plain step as one CUDA graph, the limit on a GPU."""
     network, x, z = (part.to(DEVICE) for part in (Network(), x, z))
@@ -188,6 +205,8 @@ LOOPS: dict[str, tuple[Loop, int]] = {
     "benchmark-mi": (benchmark_mi, 1),
 }
 PEERS = {"torch-mist": "torch_mist", "benchmark-mi": "bmi"}
+PEER_CALLS = {"torch-mist": torch_mist_call, "benchmark-mi": benchmark_mi_call}
+PEER_STEPS = 10_000  # at most, the default of benchmark-mi
 
 
 def sample(rows: int = ROWS, dims: int = DIMS) -> tuple[Tensor, Tensor]:
@@ -217,9 +236,14 @@ def seconds(loop: Loop, steps: int, x: Tensor, z: Tensor) -> float:
     return (long - short) / steps
 
 
+def installed() -> list[str]:
+    """Name the peers that are there."""
+    return [name for name, module in PEERS.items() if importlib.util.find_spec(module)]
+
+
 def compare(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Let all loops take turns; a first, untimed turn compiles and warms up."""
-    missing = {name for name, module in PEERS.items() if importlib.util.find_spec(module) is None}
+    missing = PEERS.keys() - installed()
     loops = {name: loop for name, loop in LOOPS.items() if name not in missing}
     if torch.cuda.is_available():
         loops["plain step, captured"] = (captured, 1)
@@ -294,9 +318,11 @@ def soak(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def calls(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Time one call and one matrix of normal columns, beside scikit-learn's, in processor seconds.
+    """Time one call and one matrix of normal columns in processor seconds, beside scikit-learn's.
 
-    A call is also counted in steps of the plain loop, timed in the same run.
+    Where scikit-learn has none, with several columns, beside the MINE of the peers, at their own
+    settings and with 10,000 steps at most. A call is also counted in steps of the plain loop, timed
+    in the same run.
     """
     step = seconds(plain, args.steps, *sample())
     rows = []
@@ -308,6 +334,8 @@ def calls(args: argparse.Namespace) -> list[dict[str, Any]]:
         }
         if dims == 1:
             ways["scikit-learn"] = lambda x=x, z=z: mutual_info_regression(x, z[:, 0])[0]
+        else:
+            ways |= {name: partial(PEER_CALLS[name], x, z) for name in installed()}
         rows += [
             called(f"{count:,} rows, {dims} + {dims}", *way, truth, step) for way in ways.items()
         ]
@@ -337,7 +365,8 @@ def called(
     name: str, package: str, call: Callable[[], Any], truth: float, step: float
 ) -> dict[str, Any]:
     start = time.process_time()
-    found = np.asarray(call())
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = np.asarray(call())
     taken = time.process_time() - start
     error = float(np.abs(found - truth).mean())
     return {"call": name, "by": package, "seconds": taken, "error": error, "steps": taken / step}
