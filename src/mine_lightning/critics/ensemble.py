@@ -17,6 +17,7 @@ from mine_lightning.objectives import Objective
 from mine_lightning.objectives.base import check_objective
 from mine_lightning.objectives.pooling import Pooled
 from mine_lightning.support.arguments import check_integer
+from mine_lightning.support.upstream import with_tensors
 
 __all__ = ["CriticEnsemble", "ObjectiveEnsemble", "copy_members", "take_members"]
 
@@ -243,10 +244,8 @@ def _stack(template: nn.Module, members: Sequence[nn.Module]) -> None:
 
 
 def take_members(stacked: Module, chosen: Tensor) -> Module:
-    """Return a copy of a module of stacked tensors that holds some members, see
-    :meth:`CriticEnsemble.take`."""
-    known = {id(value): _kept(value, value.detach()[chosen]) for value in _state(stacked).values()}
-    return copy.deepcopy(stacked, known)  # copies nothing that is known already
+    """Return a copy of a module of stacked tensors that holds some members."""
+    return with_tensors(stacked, lambda value: _kept(value, value.detach()[chosen]))
 
 
 @torch.no_grad()

@@ -1,8 +1,9 @@
 """The private names of torch, Lightning and torchmetrics that this package rests on, and why."""
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -36,8 +37,11 @@ __all__ = [
     "state_key",
     "steps_between",
     "tracing_gradients",
+    "with_tensors",
     "wraps_compiled",
 ]
+
+Module = TypeVar("Module", bound=nn.Module)
 
 Axes = _AX_TYPE
 Drawn = _PLOT_OUT_TYPE
@@ -113,6 +117,19 @@ def copy_(tensors: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
 def norms(tensors: Sequence[Tensor], order: float) -> list[Tensor]:
     """Return the norm of each tensor, by one kernel."""
     return list(torch._foreach_norm(list(tensors), order))
+
+
+def with_tensors(module: Module, change: Callable[[Any], Any]) -> Module:
+    """Return a module with its tensors changed and all else shared: a deep copy takes long."""
+    changed = copy.copy(module)
+    for name in ("_parameters", "_buffers"):
+        tensors = getattr(module, name).items()
+        setattr(changed, name, {key: None if t is None else change(t) for key, t in tensors})
+    parts = module._modules.items()
+    changed._modules = {
+        k: None if part is None else with_tensors(part, change) for k, part in parts
+    }
+    return changed
 
 
 def convolve(layer: Any, images: Tensor, weight: Tensor) -> Tensor:
