@@ -167,7 +167,7 @@ class RankToNormal(Transform):
     def _ranks(self, values: Tensor) -> Tensor:
         """Return the ranks of sorted values: in order, the search stays in the cache."""
         count = self.sorted.shape[1]
-        below = torch.searchsorted(self.sorted, values)
+        below = _below(self.sorted, values)
         place = below.clamp(max=count - 1)
         left = self.sorted.gather(1, (below - 1).clamp(min=0))
         right = self.sorted.gather(1, place)
@@ -181,6 +181,19 @@ def _order(columns: Tensor) -> Tensor:
     if columns.device.type != "cpu":
         return columns.argsort(1)
     return torch.from_numpy(np.argsort(columns.numpy(), axis=1))
+
+
+def _below(ordered: Tensor, values: Tensor) -> Tensor:
+    """Return how many of sorted columns ``(D, N)`` are below sorted values, shape ``(D, M)``.
+
+    On a CPU NumPy, which begins where it found the value before, is twice as fast as torch.
+    """
+    if values.device.type != "cpu":
+        return torch.searchsorted(ordered, values)
+    found = torch.empty(values.shape, dtype=torch.long)
+    for below, *column in zip(found.numpy(), ordered.numpy(), values.numpy(), strict=True):
+        below[:] = np.searchsorted(*column)
+    return found
 
 
 def _middle_ranks(ordered: Tensor) -> Tensor:

@@ -79,10 +79,19 @@ class Described:
         """The functions of all kinds, u once, shape ``(M, C)``, float64."""
         return torch.cat([self.coordinates, *map(self.beside, self.kinds)], dim=1)
 
+    @property
+    def _parts(self) -> tuple[Tensor, ...]:
+        return self.coordinates, self.values, self.scaled, self.radii
+
     def take(self, rows: Tensor | slice) -> "Described":
         """Return some of the rows."""
-        parts = self.coordinates, self.values, self.scaled, self.radii
-        u, values, scaled, radii = (part[rows] for part in parts)
+        u, values, scaled, radii = (part[rows] for part in self._parts)
+        return Described(u, values, scaled, radii, self.most)
+
+    def followed_by(self, others: "Described") -> "Described":
+        """Return the rows, and others after them."""
+        pairs = zip(self._parts, others._parts, strict=True)
+        u, values, scaled, radii = map(torch.cat, pairs)
         return Described(u, values, scaled, radii, self.most)
 
 
@@ -109,6 +118,11 @@ class Features:
 
     def fit(self, rows: Tensor) -> Self:
         """Fit on training rows, shape ``(N, ...)``."""
+        self.fit_describe(rows)
+        return self
+
+    def fit_describe(self, rows: Tensor) -> Described:
+        """Fit on training rows, shape ``(N, ...)``, and describe them."""
         rows = rows.double()
         transformed = self.transform.fit_transform(rows).flatten(1)
         self.standardize = Standardize().fit(transformed)
@@ -119,9 +133,11 @@ class Features:
         spread = values.std(dim=0).clamp(min=1e-12)
         self.scale = torch.where(high > low, (high - low) / 1.349, spread)
         self.most = min(MOST_FUNCTIONS, len(rows) // LEAST_ROWS)
+        scaled, self.radii = self._scaled(values), RankToNormal()
+        radii = coordinates[:, :0]
         if coordinates.shape[1] > 1:
-            self.radii = RankToNormal().fit(self._radii(self._scaled(values), coordinates))
-        return self
+            radii = self.radii.fit_transform(self._radii(scaled, coordinates))
+        return Described(coordinates, self.moments(values), scaled, radii, self.most)
 
     def __call__(self, rows: Tensor) -> Described:
         """Describe rows, shape ``(M, ...)``."""

@@ -139,7 +139,10 @@ class FoldView:
         x, z = x[rows].flatten(1), z[rows].flatten(1)
         self.reduction.fit(x[fitted], z[fitted])
         x, z = self.reduction.of_x(x), self.reduction.of_z(z)
-        a, b = self.x_features.fit(x[fitted])(x), self.z_features.fit(z[fitted])(z)
+        a, b = (
+            features.fit_describe(side[fitted]).followed_by(features(side[chosen]))
+            for features, side in ((self.x_features, x), (self.z_features, z))
+        )
         self._find_directions(a, b, fitted[:ROWS_FOR_DIRECTIONS], chosen)
         self.choice = choose(a, b, fitted, chosen)
         self.one = self(*first)
