@@ -37,6 +37,8 @@ SCALARS = {aten.cat, aten.mm, aten.addmm, aten.bmm, aten.baddbmm, aten.gather, a
 """Operations that take no number from the CPU, also not one of shape ()."""
 UNDETERMINED = {aten.cumsum, aten.histc, aten.put_, aten.median, aten.kthvalue}
 """Operations that CUDA refuses where results have to be the same in every run."""
+SIGNED = {aten._linalg_svd}
+"""Decompositions in which another library gives vectors another sign."""
 SHAPES = {
     aten.nonzero, aten.masked_select, aten.unique_dim, aten._unique2, aten.repeat_interleave,
     aten.equal, aten._local_scalar_dense, aten.is_nonzero,
@@ -93,6 +95,8 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         note(packet)
     args, kwargs = pytree.tree_map_only(Faraway, lambda t: t.raw, (args, kwargs))
     result = func(*args, **kwargs)
+    if packet in SIGNED:
+        result = type(result)(part if part.ndim < 2 else -part for part in result)
     if packet in COPIES and func._schema.is_mutable:
         return result  # written in place, wherever that is
     home = device is not None and device.type == "cpu"

@@ -4,12 +4,21 @@ Its scores depend on a few linear combinations of each side only, the canonical 
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-__all__ = ["CanonicalPairs", "all_pairs", "canonical_pairs", "gaussian_log_ratio", "whitening"]
+__all__ = [
+    "CanonicalPairs",
+    "all_pairs",
+    "canonical_pairs",
+    "gaussian_log_ratio",
+    "singular_values",
+    "whitening",
+]
 
 LARGEST = 1 - 1e-13  # correlation: beyond it 1 - rho^2 is rounding
 
@@ -73,7 +82,7 @@ def canonical_pairs(x: Tensor, z: Tensor, weak: bool = False) -> CanonicalPairs:
     """
     x_white, z_white = (whitening(rows.T @ rows / len(rows)) for rows in (x, z))
     x_share, z_share = x_white.shape[1] / len(x), z_white.shape[1] / len(z)
-    u, sample, vh = torch.linalg.svd((x @ x_white).T @ (z @ z_white) / len(x), full_matrices=False)
+    u, sample, vh = singular_values((x @ x_white).T @ (z @ z_white) / len(x))
     pairs = CanonicalPairs(x_white @ u, z_white @ vh.T, population(sample, x_share, z_share))
     if x_share + z_share >= 1:
         return pairs[torch.zeros_like(sample, dtype=torch.bool)]
@@ -105,9 +114,22 @@ def whitening(covariance: Tensor) -> Tensor:
     Returns:
         Shape ``(D, rank)``.
     """
-    variances, directions = torch.linalg.eigh(covariance)
+    variances, directions = on_host(torch.linalg.eigh, covariance)
     kept = variances > 1e-10 * variances[-1].clamp(min=1e-300)
     return directions[:, kept] / variances[kept].sqrt()
+
+
+def singular_values(matrix: Tensor) -> Sequence[Tensor]:
+    """Return U, S and V^T of a matrix, with as many singular values as it has rows or columns."""
+    return on_host(partial(torch.linalg.svd, full_matrices=False), matrix)
+
+
+def on_host(decompose: Callable[[Tensor], Sequence[Tensor]], matrix: Tensor) -> Sequence[Tensor]:
+    """Decompose a matrix of a few hundred columns on the CPU.
+
+    An accelerator takes longer, and gives vectors another sign, which what is learned depends on.
+    """
+    return [part.to(matrix.device) for part in decompose(matrix.cpu())]
 
 
 def population(sample: Tensor, x_share: float, z_share: float) -> Tensor:

@@ -17,6 +17,7 @@ from mine_lightning.critics.gaussian import (
     all_pairs,
     gaussian_log_ratio,
     population,
+    singular_values,
     whitening,
 )
 from mine_lightning.estimate.features import Described
@@ -46,9 +47,7 @@ class Component:
         a, b = ((side - mean) for side, mean in zip((x, z), self.means, strict=True))
         within = [_covariance(side, side, weights) for side in (a, b)]
         white = [whitening(_floored(c)) for c in within]
-        u, sample, vh = torch.linalg.svd(
-            white[0].T @ _covariance(a, b, weights) @ white[1], full_matrices=False
-        )
+        u, sample, vh = singular_values(white[0].T @ _covariance(a, b, weights) @ white[1])
         shares = [w.shape[1] / rows for w in white]
         rho = population(sample, *shares)
         self.pairs = CanonicalPairs(white[0] @ u, white[1] @ vh.T, rho)
