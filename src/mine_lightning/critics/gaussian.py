@@ -4,9 +4,7 @@ Its scores depend on a few linear combinations of each side only, the canonical 
 """
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -36,6 +34,11 @@ class CanonicalPairs:
     x_directions: Tensor
     z_directions: Tensor
     correlations: Tensor
+
+    def to(self, device: torch.device) -> "CanonicalPairs":
+        """Return the pairs on a device."""
+        parts = self.x_directions, self.z_directions, self.correlations
+        return CanonicalPairs(*(part.to(device) for part in parts))
 
     def __getitem__(self, chosen: Tensor | slice) -> "CanonicalPairs":
         """Return some of the pairs, by a mask of shape ``(R,)`` or a slice."""
@@ -81,17 +84,25 @@ def canonical_pairs(x: Tensor, z: Tensor, weak: bool = False) -> CanonicalPairs:
         tensor([0.8000], dtype=torch.float64)
     """
     x_white, z_white = (whitening(rows.T @ rows / len(rows)) for rows in (x, z))
-    x_share, z_share = x_white.shape[1] / len(x), z_white.shape[1] / len(z)
-    u, sample, vh = singular_values((x @ x_white).T @ (z @ z_white) / len(x))
+    cross = (x @ x_white).T @ (z @ z_white) / len(x)
+    return _decomposed(x_white.cpu(), z_white.cpu(), cross.cpu(), len(x), weak).to(x.device)
+
+
+def _decomposed(
+    x_white: Tensor, z_white: Tensor, cross: Tensor, rows: int, weak: bool
+) -> CanonicalPairs:
+    """Return the pairs by the covariance of so many whitened rows."""
+    x_share, z_share = x_white.shape[1] / rows, z_white.shape[1] / rows
+    u, sample, vh = singular_values(cross)
     pairs = CanonicalPairs(x_white @ u, z_white @ vh.T, population(sample, x_share, z_share))
     if x_share + z_share >= 1:
         return pairs[torch.zeros_like(sample, dtype=torch.bool)]
     edge = math.sqrt(x_share * (1 - z_share)) + math.sqrt(z_share * (1 - x_share))
-    told = sample > edge + 2 / math.sqrt(len(x))
+    told = sample > edge + 2 / math.sqrt(rows)
     if not weak:
         return pairs[told]
     shapes = x_white.shape[1], z_white.shape[1]
-    rest = _together(sample, told, shapes, len(x))
+    rest = _together(sample, told, shapes, rows)
     kept = replace(pairs, correlations=torch.where(told, pairs.correlations, rest))
     return kept[kept.correlations > 0]
 
@@ -106,7 +117,8 @@ def _together(sample: Tensor, told: Tensor, dims: tuple[int, int], rows: int) ->
 def whitening(covariance: Tensor) -> Tensor:
     """Return directions along which rows of a covariance are uncorrelated with variance 1.
 
-    Directions without variance are left out.
+    Directions without variance are left out. They are found on the CPU: an accelerator takes longer
+    for a few hundred columns, and gives vectors another sign, which what is learned depends on.
 
     Args:
         covariance: Shape ``(D, D)``.
@@ -114,22 +126,15 @@ def whitening(covariance: Tensor) -> Tensor:
     Returns:
         Shape ``(D, rank)``.
     """
-    variances, directions = on_host(torch.linalg.eigh, covariance)
+    variances, directions = torch.linalg.eigh(covariance.cpu())
     kept = variances > 1e-10 * variances[-1].clamp(min=1e-300)
-    return directions[:, kept] / variances[kept].sqrt()
+    return (directions[:, kept] / variances[kept].sqrt()).to(covariance.device)
 
 
-def singular_values(matrix: Tensor) -> Sequence[Tensor]:
-    """Return U, S and V^T of a matrix, with as many singular values as it has rows or columns."""
-    return on_host(partial(torch.linalg.svd, full_matrices=False), matrix)
-
-
-def on_host(decompose: Callable[[Tensor], Sequence[Tensor]], matrix: Tensor) -> Sequence[Tensor]:
-    """Decompose a matrix of a few hundred columns on the CPU.
-
-    An accelerator takes longer, and gives vectors another sign, which what is learned depends on.
-    """
-    return [part.to(matrix.device) for part in decompose(matrix.cpu())]
+def singular_values(matrix: Tensor) -> list[Tensor]:
+    """Return U, S and V^T of a matrix, the thin ones, found on the CPU as in :func:`whitening`."""
+    found = torch.linalg.svd(matrix.cpu(), full_matrices=False)
+    return [part.to(matrix.device) for part in found]
 
 
 def population(sample: Tensor, x_share: float, z_share: float) -> Tensor:

@@ -1,7 +1,8 @@
 """What a closed-form log density ratio is, and the loss by which one is preferred to another."""
 
 import math
-from typing import Self
+from collections.abc import Mapping
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,10 +17,13 @@ __all__ = [
     "PARTNERS",
     "Independence",
     "LogRatio",
+    "least",
     "log_partition",
     "logistic_losses",
     "ranks",
 ]
+
+Tried = TypeVar("Tried")
 
 PARTNERS = 100
 # Of larger ratios the logistic loss hardly says how large they are, nor does the read-out correct
@@ -175,6 +179,17 @@ def log_partition(table: Tensor) -> float:
     error = math.sqrt(sum(count * shares.sum(side).var().item() for side in (0, 1)))
     found = total.item() - math.log(count * (count - 1))
     return found if found > CERTAIN * error else 0.0
+
+
+def least(losses: Mapping[Tried, Tensor]) -> Tried:
+    """Return the first with the least loss, of losses that are read off their device together.
+
+    Example:
+        >>> least({"a": torch.tensor(0.5), "b": torch.tensor(0.25)})
+        'b'
+    """
+    values = torch.stack(list(losses.values())).tolist()
+    return list(losses)[values.index(min(values))]
 
 
 def ranks(most: int) -> list[int]:

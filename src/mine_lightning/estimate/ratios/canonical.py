@@ -21,6 +21,7 @@ from mine_lightning.estimate.ratios.base import (
     MOST_APART,
     PARTNERS,
     LogRatio,
+    least,
     log_partition,
     logistic_losses,
     ranks,
@@ -74,7 +75,7 @@ class Canonical(LogRatio):
             ).mean()
             for rank in ranks(len(rho))
         }
-        self.pairs = self.pairs[: min(losses, key=losses.__getitem__)]
+        self.pairs = self.pairs[: least(losses)]
         return self._without_repeats(a, b)
 
     def _without_repeats(self, a: Tensor, b: Tensor) -> Self:

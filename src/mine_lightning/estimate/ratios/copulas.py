@@ -12,7 +12,7 @@ from torch import Tensor
 from mine_lightning.critics.gaussian import LARGEST, canonical_pairs
 from mine_lightning.data.transforms import RankToNormal, Standardize
 from mine_lightning.estimate.features import Described
-from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, logistic_losses, ranks
+from mine_lightning.estimate.ratios.base import PARTNERS, LogRatio, least, logistic_losses, ranks
 
 __all__ = ["CommonFunctions", "Copulas", "MatchedColumns", "MatchedProducts", "Oscillations"]
 
@@ -69,18 +69,18 @@ class Copulas(LogRatio):
         a, b = self.encode_x(x), self.encode_z(z)
         pairs = (a, b), (a.unsqueeze(1), b[: self.partners(a)])
         parts = [self._parts(*pair) for pair in pairs]
-        found, tried = {}, ranks(a.shape[1])[1:]
+        losses, tried = {}, ranks(a.shape[1])[1:]
         for width in WIDTHS:
             density = smoothed(self.counts, width).flatten()
             columns = ((normal + density[cells]).unbind(-1) for normal, cells in parts)
             sums = zip(
                 *map(accumulate, columns), strict=True
-            )  # cumsum varies from run to run on CUDA
+            )  # on CUDA, cumsum varies with the run
             for rank, scores in enumerate(sums, start=1):
                 if rank in tried:
-                    found[logistic_losses(*scores).mean().item()] = width, rank
-        if found:
-            self._keep(*found[min(found)])
+                    losses[width, rank] = logistic_losses(*scores).mean()
+        if losses:  # of equal ones, the smoothest and that of the most pairs
+            self._keep(*least(dict(reversed(losses.items()))))
         return self
 
     def _keep(self, width: float, rank: int) -> None:
