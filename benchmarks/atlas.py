@@ -37,6 +37,7 @@ Array = NDArray[np.float64]
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "atlas.json"
 SIZES = (100, 10_000)  # rows, most of them few
+MANY, EVERY = (10_000, 300_000), 10  # rows of every tenth seed
 FRESH = 100  # the first seed that nothing is fitted on
 CONSTANTS = HERE.parent / "src/mine_lightning/estimate/calibration.py"
 OUTSIDE = {"BELOW": 0.015, "ABOVE": 0.035}  # share of truths: critics miss, and read too low
@@ -61,7 +62,8 @@ def measure(kind: str, seed: int) -> dict[str, Any]:
     """Draw a distribution and a sample of it, and estimate."""
     rng = np.random.default_rng([zlib.crc32(kind.encode()), seed])
     case = KINDS[kind](rng)
-    rows = int(SIZES[0] * (SIZES[1] / SIZES[0]) ** rng.beta(1, 1.5))
+    least, most = SIZES if seed % EVERY else MANY
+    rows = int(least * (most / least) ** rng.beta(1, 1.5))
     x, z = case.draw(rows, rng)
     result = estimate_mutual_information(x, z, seed=seed, progress_bar=False)
     return {

@@ -20,7 +20,7 @@ __all__ = ["KINDS", "Case"]
 
 Rows = NDArray[np.float64]
 Draw = Callable[[int, Generator], tuple[Rows, Rows]]
-MOST_PAIRS, QUADRATURE = 25_000, 1_000
+MOST_PAIRS, QUADRATURE = 200_000, 1_000
 
 
 @dataclass
