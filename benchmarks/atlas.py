@@ -46,11 +46,9 @@ PRIOR = {  # weights below and above, from what is known of the estimate
     "floor": (0.001, 0.001),  # nats: partners are drawn
     "few": (5, 10),  # validation rows cannot confirm less than some 10 / N nats
     "gap": (0.5, 1.0),
-    "value": (0.005, 0.008),  # what does not shrink with the rows
     "thin value": (0.3, 1.0),
     "gain": (0.01, 0.03),
     "crowded": (0.05, 0.3),
-    "crowded value": (0.02, 0.1),
     "unchecked": (0.03, 0.1),  # no distribution here has as many nats: by judgement
 }
 SPREAD = 5.0  # of the logarithm of a weight about its prior value, for one error beyond
@@ -206,8 +204,7 @@ def quantile(errors: Array, variance: Array, parts: Array, outside: float, prior
         pinball = np.where(beyond > 0, (1 - outside) * beyond, -outside * beyond)
         return pinball.mean() + ((logs - start) ** 2).sum() / len(errors) / SPREAD**2
 
-    options = {"maxiter": 4_000, "xatol": 1e-2, "fatol": 1e-6}
-    return np.exp(minimize(loss, start, method="Nelder-Mead", options=options).x)
+    return np.exp(minimize(loss, start, method="Powell", options={"xtol": 1e-3, "ftol": 1e-8}).x)
 
 
 def conformal(ratios: Array) -> float:

@@ -50,16 +50,13 @@ class Signs:
 
     def parts(self) -> dict[str, float]:
         """Return quantities of the order of an error, in nats, by name."""
-        crowded = self.columns / self.rows
         return {
             "floor": 1.0,
             "few": 1 / self.rows,
             "gap": abs(self.gap),
-            "value": abs(self.nats),
             "thin value": abs(self.nats) / math.sqrt(self.rows),
             "gain": abs(self.gain),
-            "crowded": crowded,
-            "crowded value": math.sqrt(crowded) * abs(self.nats),
+            "crowded": self.columns / self.rows,
             "unchecked": max(0.0, self.nats - math.log(self.rows)),
         }
 
