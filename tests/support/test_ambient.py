@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import seed_everything
 
 from entries import ENTRIES, Place
+from mine_lightning import estimate_mutual_information
 from mine_lightning.support.ambient import own_settings
 
 pytestmark = [
@@ -130,6 +131,12 @@ def test_every_entry_runs_in_a_forked_worker() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True
     )
     assert run.stdout.splitlines() == [f"{name} ended" for name in ENTRIES], run.stderr[-2000:]
+
+
+def test_a_deterministic_estimate_leaves_the_algorithms_of_the_host() -> None:
+    x = torch.randn(60, 1)
+    estimate_mutual_information(x, x.square(), max_epochs=1, progress_bar=False, deterministic=True)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_own_settings_leave_those_of_the_host() -> None:

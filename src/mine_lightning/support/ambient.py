@@ -22,7 +22,8 @@ def own_settings() -> Iterator[None]:
     """Run with gradients, in float32, on the CPU by default and without autocast.
 
     Whatever the host program has set comes back afterwards: inference mode, ``no_grad``, the
-    default type and device, autocast; see also :func:`forget_threads`.
+    default type and device, autocast, and deterministic algorithms, which a Trainer may turn on for
+    good; see also :func:`forget_threads`.
 
     Example:
         >>> with torch.inference_mode(), own_settings():
@@ -34,6 +35,7 @@ def own_settings() -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(default_dtype(torch.float32))
+        stack.enter_context(kept_determinism())
         if torch.empty(0).device.type != "cpu":  # get_default_device sees no context before 2.8
             stack.enter_context(torch.device("cpu"))
         for device in kinds_of_device():
@@ -66,6 +68,17 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+@contextmanager
+def kept_determinism() -> Iterator[None]:
+    """Leave it as it was before the block whether algorithms are deterministic."""
+    before = torch.get_deterministic_debug_mode()
+    try:
+        yield
+    finally:
+        if torch.get_deterministic_debug_mode() != before:
+            torch.set_deterministic_debug_mode(before)
 
 
 def own_methods(*names: str) -> Callable[[type[Kind]], type[Kind]]:
