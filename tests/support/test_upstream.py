@@ -227,3 +227,12 @@ def test_a_module_of_lightning_may_be_compiled_by_it() -> None:
     assert isinstance(module, LightningModule)
     module._compiler_ctx = {"compiler": "dynamo"}
     assert upstream.runs_compiled(module)
+
+
+def test_a_module_with_other_tensors_leaves_the_first_as_it_was() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    doubled = upstream.with_tensors(module, lambda tensor: 2 * tensor.detach())
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(doubled.state_dict()[name], 2 * tensor)
+    doubled[0] = nn.Identity()
+    assert isinstance(module[0], nn.Linear)
