@@ -18,8 +18,8 @@ __all__ = ["FoldNetworks", "Widths"]
 # error of .140 nats; by how much that changes stands beside them.
 HIDDEN = (32, 32)  # (16, 16): +.008 ± .003, (64, 64): -.004 ± .003 nats; larger ones take longer
 # On 21 samples of random invertible networks of 2 to 8 columns a side, 12 of 2,000 and 9 of 8,000
-# rows, errors are .177 nats with (32, 32) and .152 with (64, 64). On 12 others of 2,000 rows they are
-# .34 without warps and .25 with (64, 64).
+# rows, errors are .177 nats with (32, 32) and .152 with (64, 64). On 12 others of 2,000 rows they
+# are .34 without warps and .25 with (64, 64).
 WARPS = (64, 64)
 OFFSET_BOUND = 4.0  # nats, where the offset shown levels off; 2: -.0003 ± .0014, 8: +.0017 ± .0008
 
