@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mine_lightning.critics.gaussian import gaussian_log_ratio
-from mine_lightning.critics.warps import StackedNetwork, Warps
+from mine_lightning.critics.warps import StackedNetwork, Warps, rows_at
 
 MEMBERS, ROWS, X, Z, PAIRS = 3, 7, 4, 2, 2
 
@@ -74,3 +74,17 @@ def test_members_are_taken_by_choice() -> None:
     torch.testing.assert_close(
         warps.take(chosen)(*(part[chosen] for part in rows())), warps(*rows())[chosen]
     )
+
+
+def test_a_row_in_many_pairs_is_warped_once_to_the_same() -> None:
+    warps = shaken(drawn(torch.zeros(MEMBERS, PAIRS)))
+    x, z, u, v = (side.unsqueeze(2) for side in rows())
+    places = torch.stack([torch.arange(ROWS), torch.arange(ROWS).roll(1)], 1).expand(
+        MEMBERS, -1, -1
+    )
+    of_pairs = [torch.cat([side, side.roll(1, 1)], dim=2) for side in (z, v)]
+    expected = warps(x, of_pairs[0], u, of_pairs[1])
+    assert torch.equal(rows_at(z.squeeze(2), places), of_pairs[0])
+    torch.testing.assert_close(warps(x, z.squeeze(2), u, of_pairs[1], places), expected)
+    other = warps(x, z.squeeze(2), u, of_pairs[1], places.flip(2))
+    assert not torch.allclose(other, expected)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mine_lightning.critics.warps import rows_at
 from mine_lightning.estimate import folds
 from mine_lightning.estimate.folds import CrossFitData, FoldView, Levels, PassingEvaluation
 from mine_lightning.estimate.ratios import FAMILY
@@ -98,6 +99,7 @@ def test_rows_are_described_part_after_part_as_all_together(kind, monkeypatch) -
         near = rows[:, torch.stack(sides, dim=1)]
     given = data, rows, lambda chunk: near[:, chunk], near.shape[2], away
     (whole,) = PassingEvaluation(*given)
+    assert ("near" in whole) == (kind == "numbers")
     monkeypatch.setattr(folds, "PAIRS_AT_ONCE", 30)
     monkeypatch.setattr(folds, "ROWS_SEEN", 25)
     for shown in (True, False):
@@ -105,7 +107,11 @@ def test_rows_are_described_part_after_part_as_all_together(kind, monkeypatch) -
         assert len(parts) == 20
         names = whole.keys() if shown else {"offset"}
         assert all(part.keys() == names for part in parts)
-        for name in names:
+        for part in parts:
+            if "near" in part:
+                assert part["near"].shape[1] <= 10 + 2 * away
+                assert torch.equal(rows_at(part["near"], part["places"]), part["z"])
+        for name in names - {"near", "places"}:
             assert torch.equal(torch.cat([part[name] for part in parts], dim=1), whole[name])
 
 

@@ -119,7 +119,9 @@ class Warps(nn.Module):
             more = side.weights[-1][members, -self.more :]
             more.copy_(drawn(more, FAINT**2, 0.0, generator)[0])
 
-    def forward(self, x: Tensor, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, z: Tensor, u: Tensor, v: Tensor, places: Tensor | None = None
+    ) -> Tensor:
         """Return the change of the scores of pairs.
 
         Args:
@@ -127,12 +129,15 @@ class Warps(nn.Module):
             z: Inputs of g, likewise.
             u: Variates of x, shape ``(E, *, R)``.
             v: Variates of z, likewise.
+            places: Where z stand among M rows, shape ``(E, *)``, if z has the inputs of these rows,
+                ``(E, M, D_z)``: a row in many pairs is warped once.
 
         Returns:
             In nats, shape ``(E, *)``.
         """
         u, v = (F.pad(variates, (0, self.more)) for variates in (u, v))
-        warped = u + self.x_side(x), v + self.z_side(z)
+        g = self.z_side(z)
+        warped = u + self.x_side(x), v + (g if places is None else rows_at(g, places))
         return self._normal(*warped, self.start + self.change) - self._normal(u, v, self.start)
 
     def take(self, chosen: Tensor) -> Self:
@@ -144,6 +149,12 @@ class Warps(nn.Module):
         ones = [1] * (v.ndim - 2)
         rho = stretched.tanh().view(len(stretched), *ones, -1)
         return gaussian_log_ratio(u, v, rho)
+
+
+def rows_at(rows: Tensor, places: Tensor) -> Tensor:
+    """Return the rows, ``(E, M, D)``, at places within each first index, ``(E, *)``."""
+    chosen = places.flatten(1).unsqueeze(2).expand(-1, -1, rows.shape[2])
+    return rows.gather(1, chosen).view(*places.shape, -1)
 
 
 def drawn(

@@ -197,7 +197,9 @@ class CrossFitData:
     A batch holds the features ``x``, shape ``(E, N, 1, F_x)``, and for each its own ``z`` and those
     of K partners, ``(E, N, 1 + K, F_z)``; the variates ``u`` and ``v`` that the closed form pairs,
     ``(E, N, 1, P)`` and ``(E, N, 1 + K, P)``; and the scores of the fold's closed form, ``offset``,
-    ``(E, N, 1 + K)``, that the network's output is added to.
+    ``(E, N, 1 + K)``, that the network's output is added to. Where networks warp the variates, one
+    of an evaluation holds the features of each row once, ``near``, shape ``(E, M, F_z)``, and the
+    ``places`` of z among them, ``(E, N, 1 + K)``.
 
     Args:
         x: Checked rows, shape ``(N, ...)``.
@@ -319,7 +321,7 @@ class CrossFitData:
         chosen = Partners(count).partners(rows, len(self.x), generator)
         own = chosen == rows.unsqueeze(2)  # where a row stands twice
         chosen = torch.where(own, chosen.roll(1, 2), chosen)
-        return FoldEvaluation(self, rows, lambda chunk: chosen[:, chunk], count)
+        return FoldEvaluation(self, rows, lambda chunk: chosen[:, chunk], count, rows.shape[1])
 
 
 class Tables:
@@ -381,12 +383,13 @@ class Tables:
             table[rows, : variates.shape[1]] = variates
             table[rows, start : start + shown.shape[1]] = shown
 
-    def batch(self, rows: Tensor, partners: Tensor) -> Batch:
+    def batch(self, rows: Tensor, partners: Tensor, near: Tensor | None = None) -> Batch:
         """Return the batch of some rows, the offset alone of rows that networks are not shown.
 
         Args:
             rows: Row numbers for each fold, shape ``(E, N)``.
             partners: Row numbers of the partners, shape ``(E, N, K)``.
+            near: Row numbers of rows and partners, each once, for networks that warp, ``(E, M)``.
         """
         rows, partners = (placed(numbers, self.places.device) for numbers in (rows, partners))
         candidates = torch.cat([rows.unsqueeze(2), partners], dim=2)  # (E, N, 1 + K)
@@ -397,7 +400,18 @@ class Tables:
             return {"offset": offset}
         x, z = gather(self.x_rows, i).unsqueeze(2), gather(self.z_rows, j)
         (u, x), (v, z) = (side.tensor_split([self.products], dim=3) for side in (x, z))
-        return {"x": x, "z": z, "u": u, "v": v, "offset": offset}
+        known = {} if near is None else self._once(placed(near, j.device), j)
+        return {"x": x, "z": z, "u": u, "v": v, "offset": offset, **known}
+
+    def _once(self, near: Tensor, candidates: Tensor) -> Batch:
+        """Return what networks are shown of rows near, and where the candidates are among them."""
+        found = self.places.gather(1, near)
+        order = torch.arange(near.shape[1], device=near.device).expand_as(near)
+        among = found.new_zeros(len(self.z_rows)).scatter_(0, found.flatten(), order.flatten())
+        return {
+            "near": gather(self.z_rows, found)[..., self.products :],
+            "places": among[candidates],
+        }
 
     def _offsets(self, rows: Tensor, candidates: Tensor) -> Tensor:
         """Return the scores of the closed forms of rows by their places, shape ``(E, N, K)``."""
@@ -432,14 +446,21 @@ class FoldEvaluation:
     Args:
         data: Where the rows are, among the training and validation rows.
         rows: Row numbers, shape ``(E, N)``.
-        partners: Gives the row numbers of the partners of a slice of them, shape ``(E, n, K)``.
+        partners: Gives the row numbers of the partners of a slice of them, shape ``(E, n, K)``:
+            values of a discrete z, or others of the rows.
         count: Number K of partners.
+        away: How many places partners stand away at most.
     """
 
     def __init__(
-        self, data: CrossFitData, rows: Tensor, partners: Callable[[slice], Tensor], count: int
+        self,
+        data: CrossFitData,
+        rows: Tensor,
+        partners: Callable[[slice], Tensor],
+        count: int,
+        away: int,
     ) -> None:
-        self.data, self.rows, self.partners = data, rows, partners
+        self.data, self.rows, self.partners, self.away = data, rows, partners, away
         self.shape = (*rows.shape, 1 + count)  # of the scores, (E, N, 1 + K)
         most = PAIRS_AT_ONCE if data.device.type == "cpu" else PAIRS_ON_A_DEVICE
         self.chunk = max(1, most // self.shape[2])
@@ -453,7 +474,12 @@ class FoldEvaluation:
     def _chunks(self, tables: Tables, start: int, end: int) -> Iterator[Batch]:
         for place in range(start, end, self.chunk):
             chunk = slice(place, min(end, place + self.chunk))
-            yield tables.batch(self.rows[:, chunk], self.partners(chunk))
+            near = self._near(chunk) if self.data.warped else None
+            yield tables.batch(self.rows[:, chunk], self.partners(chunk), near)
+
+    def _near(self, chunk: slice) -> Tensor:
+        """Return some of the rows with their partners, shape ``(E, M)``."""
+        return self.rows[:, max(0, chunk.start - self.away) : chunk.stop + self.away]
 
 
 class PassingEvaluation(FoldEvaluation):
@@ -462,8 +488,7 @@ class PassingEvaluation(FoldEvaluation):
     Args:
         data: Where the rows are.
         rows: Row numbers, shape ``(E, N)``.
-        partners: Gives the row numbers of the partners of a slice of them, shape ``(E, n, K)``:
-            values of a discrete z, or rows that stand near.
+        partners: Gives the row numbers of the partners of a slice of them, shape ``(E, n, K)``.
         count: Number K of partners.
         away: How many places partners stand away at most.
         shown: Whether networks are shown the rows.
@@ -478,12 +503,12 @@ class PassingEvaluation(FoldEvaluation):
         away: int,
         shown: bool = True,
     ) -> None:
-        super().__init__(data, rows, partners, count)
-        self.away, self.shown = away, shown
+        super().__init__(data, rows, partners, count, away)
+        self.shown = shown
 
     def __iter__(self) -> Iterator[Batch]:
         rows, most = self.rows.shape[1], max(1, ROWS_SEEN // self.chunk) * self.chunk
         for start in range(0, rows, most):
             end = min(rows, start + most)
-            needed = self.rows[:, max(0, start - self.away) : end + self.away]
-            yield from self._chunks(self.data.describe(needed, self.shown), start, end)
+            tables = self.data.describe(self._near(slice(start, end)), self.shown)
+            yield from self._chunks(tables, start, end)

@@ -84,7 +84,7 @@ def side_by_side(batches: Sequence[Batch]) -> Batch:
     """Return the batches of several pairs as one, with features filled up with zeros."""
     if len(batches) == 1:  # a copy takes as long as a batch
         return batches[0]
-    names = batches[0].keys()
+    names = [name for name in batches[0] if all(name in batch for batch in batches)]
     return {name: torch.cat(filled([batch[name] for batch in batches])) for name in names}
 
 

@@ -126,16 +126,20 @@ class FoldNetworks(nn.Module):
         """Return what the warps add, shape ``(E, N, K)``."""
         if self.warps is None:
             return 0.0
-        return self.warps(*(batch[name] for name in FEATURES))
+        x, z, u, v = (batch[name] for name in FEATURES)
+        return self.warps(x, batch.get("near", z), u, v, batch.get("places"))
 
     def forward(self, batch: Batch) -> Tensor:
         """Return what is added to the closed forms' scores of a batch, shape ``(E, N, K)``.
 
         Inputs that the batch of a pair of variables alone does not have are zeros.
         """
-        sizes = dict(zip(FEATURES, (*self.widths, self.widths.variates), strict=True))
+        x, z, variates = self.widths
+        sizes = {"x": x, "z": z, "u": variates, "v": variates, "near": z}
         filled = {
-            name: F.pad(batch[name], (0, n - batch[name].shape[-1])) for name, n in sizes.items()
+            name: F.pad(batch[name], (0, n - batch[name].shape[-1]))
+            for name, n in sizes.items()
+            if name in batch
         }
         batch = {**batch, **filled}
         return self.concat(*self.inputs(batch)) + self.warp(batch)

@@ -106,7 +106,7 @@ def score_folds(
     size = ring_size(min(map(len, rows)), partners)
     found = [rings(len(part), size, generator) for part in rows]
     if trained:
-        loader = FoldEvaluation(data, *_paired(data.levels, rows, found))
+        loader = FoldEvaluation(data, *_paired(data.levels, rows, found), size)
     else:
         shown = any(speaking(state)[0] for state in states)
         loader = PassingEvaluation(data, *_paired(data.levels, rows, found), size, shown)
