@@ -206,12 +206,17 @@ def volatility(rng: Generator) -> Case:
 
 
 def _averaged(values: Rows, log_density: Callable[[Rows], Rows]) -> Rows:
-    """Return the log of the mean over a quadrature of densities, in chunks of rows."""
+    """Return the log of the mean over a quadrature of densities, in chunks of rows.
+
+    Bounded noise may miss all points, by less than their distance: the nearest counts.
+    """
     parts = []
     for chunk in np.array_split(values[:, None], max(1, len(values) // 2_000)):
         each = log_density(chunk)
         most = each.max(1, keepdims=True)
-        parts.append(np.log(np.exp(each - most).mean(1)) + most[:, 0])
+        most[np.isneginf(most)] = 0
+        mean = np.exp(each - most).mean(1)
+        parts.append(np.log(np.maximum(mean, 1 / each.shape[1])) + most[:, 0])
     return np.concatenate(parts)
 
 

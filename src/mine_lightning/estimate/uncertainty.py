@@ -63,10 +63,17 @@ class Signs:
     def strata(self) -> tuple[str, ...]:
         """Return the strata of rows, columns and value that the estimate lies in."""
         return (
-            "rows < 1,000" if self.rows < 1_000 else "rows >= 1,000",
+            _rows(self.rows),
             "columns < 5" if self.columns < 5 else "columns >= 5",
             "nats < 0.3" if self.nats < 0.3 else "nats >= 0.3",
         )
+
+
+def _rows(rows: float) -> str:
+    """Return the stratum of a number of rows: of many, what critics miss outweighs the sampling."""
+    if rows < 1_000:
+        return "rows < 1,000"
+    return "rows < 30,000" if rows < 30_000 else "rows >= 30,000"
 
 
 def standard_errors(signs: Signs, functional: bool = False) -> Errors:
