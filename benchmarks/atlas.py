@@ -17,6 +17,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from kinds import KINDS
+from kinds import KINDS, effects
 from mine_lightning import MutualInformationEstimate, estimate_mutual_information
 from mine_lightning.estimate.calibration import ABOVE, BELOW, FACTORS, SEEN
 from mine_lightning.estimate.crossfit import LEAST_GAIN
@@ -39,6 +40,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "atlas.json"
 SIZES = (100, 10_000)  # rows, most of them few
 MANY, EVERY = (10_000, 300_000), 10  # rows of every tenth seed
+LARGE = (4.0, 25.0)  # nats of every other tenth seed, where a kind can have as many
 FRESH = 200  # the first seed that nothing is fitted on
 CONSTANTS = HERE.parent / "src/mine_lightning/estimate/calibration.py"
 OUTSIDE = {"BELOW": 0.015, "ABOVE": 0.035}  # share of truths: critics miss, and read too low
@@ -50,7 +52,7 @@ PRIOR = {  # weights below and above, from what is known of the estimate
     "thin value": (0.3, 1.0),
     "gain": (0.01, 0.03),
     "crowded": (0.05, 0.3),
-    "unchecked": (0.03, 0.1),  # no distribution here has as many nats: by judgement
+    "unchecked": (0.03, 0.1),
 }
 SPREAD = 5.0  # of the logarithm of a weight about its prior value, for one error beyond
 HEAD = '"""Constants of the interval, written by ``benchmarks/atlas.py fit``: change them there."""'
@@ -60,7 +62,8 @@ LEAST = 1e-4  # nats, below which errors are alike
 def measure(kind: str, seed: int) -> dict[str, Any]:
     """Draw a distribution and a sample of it, and estimate."""
     rng = np.random.default_rng([zlib.crc32(kind.encode()), seed])
-    case = KINDS[kind](rng)
+    with effects(*LARGE) if seed % EVERY == EVERY // 2 else nullcontext():
+        case = KINDS[kind](rng)
     least, most = SIZES if seed % EVERY else MANY
     rows = int(least * (most / least) ** rng.beta(1, 1.5))
     x, z = case.draw(rows, rng)

@@ -23,7 +23,7 @@ def measure(seed: int) -> tuple[float, float, float]:
     rng = np.random.default_rng([77, seed])
     of_x, of_y = some(rng, 1, 3), some(rng, 1, 3)
     rows, d = some(rng, 150, 1_500), of_x + of_y
-    rho = correlations(rng, d, effect(rng, 2.0))
+    rho = correlations(rng, d, effect(rng, 0.5))
     u, noise = rng.normal(size=(2, rows, d))
     view = [lambda v: v, linear(rng, d), network(rng, d)][rng.integers(3)]
     z = view(rho * u + np.sqrt(1 - rho**2) * noise)

@@ -6,7 +6,8 @@ its own. The truth follows from a formula, from maps that keep it, or from the l
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from scipy.special import digamma, gammaln, i0e, i1e, logsumexp, ndtr, ndtri, xlogy
 from scipy.stats import ortho_group, poisson
 
-__all__ = ["KINDS", "Case"]
+__all__ = ["KINDS", "Case", "effects"]
 
 Rows = NDArray[np.float64]
 Draw = Callable[[int, Generator], tuple[Rows, Rows]]
+SIZES = [0.02, 4.0]  # of effects, in nats
 MOST_PAIRS, QUADRATURE = 200_000, 1_000
 
 
@@ -53,9 +55,21 @@ def some(rng: Generator, least: float, most: float) -> int:
     return int(np.exp(rng.uniform(np.log(least), np.log(most + 0.99))))
 
 
-def effect(rng: Generator, most: float = 4.0) -> float:
+@contextmanager
+def effects(least: float, most: float) -> Iterator[None]:
+    """Let the kinds that choose their mutual information choose it between these, in nats."""
+    before = SIZES[:]
+    SIZES[:] = least, most
+    try:
+        yield
+    finally:
+        SIZES[:] = before
+
+
+def effect(rng: Generator, share: float = 1.0) -> float:
     """Return a mutual information in nats: mostly moderate, sometimes weak or strong."""
-    return float(np.exp(rng.uniform(np.log(0.02), np.log(most))))
+    least, most = SIZES
+    return float(np.exp(rng.uniform(np.log(least), np.log(share * most))))
 
 
 # Normal pairs, and maps that keep their information ------------------------------------------
@@ -173,7 +187,7 @@ def wide(rng: Generator) -> Case:
 def student(rng: Generator) -> Case:
     """Multivariate t: the normal part, and what the common scale adds."""
     d, df = some(rng, 1, 20), some(rng, 2, 12)
-    case = normal_pairs(rng, d, effect(rng, 2.0))
+    case = normal_pairs(rng, d, effect(rng, 0.5))
     half = (df + np.array([0, d, d, 2 * d])) / 2
     signs = np.array([1, -1, -1, 1])
     common = float(signs @ (gammaln(half) - half * digamma(half)))
@@ -420,7 +434,7 @@ def common_counts(rng: Generator) -> Case:
 
 def amounts(rng: Generator) -> Case:
     """Amounts that are often 0, together or not, and depend on each other where neither is."""
-    p, q, nats = *rng.uniform(0.3, 0.9, 2), effect(rng, 1.5)
+    p, q, nats = *rng.uniform(0.3, 0.9, 2), effect(rng, 0.375)
     together = rng.uniform(max(0, p + q - 1), min(p, q))
     joint = np.array([[1 - p - q + together, q - together], [p - together, together]])
     zeros, values = table(rng, joint), normal_pairs(rng, 1, nats)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mine_lightning.estimate.features import Described, Features
-from mine_lightning.estimate.ratios import FAMILY, LogRatio, choose
+from mine_lightning.estimate.ratios import FAMILY, LogRatio, _simplest, choose
 from mine_lightning.estimate.ratios.base import Independence, logistic_losses
 from mine_lightning.estimate.ratios.canonical import (
     DirectionAndRadius,
@@ -22,7 +22,7 @@ from mine_lightning.estimate.ratios.copulas import (
     MatchedProducts,
     Oscillations,
 )
-from mine_lightning.estimate.ratios.mixtures import NormalMixture
+from mine_lightning.estimate.ratios.mixtures import NormalMixture, factor
 
 ROWS = 4_000
 TRAIN, VAL, HELD = torch.arange(ROWS).split([2_400, 600, 1_000])
@@ -169,3 +169,29 @@ def test_the_loss_is_least_for_the_true_ratio() -> None:
     joint, table = ratio.pairwise(a, b), ratio.crosswise(a, b[:200])
     losses = [logistic_losses(s * joint, s * table).mean() for s in (0.7, 1.0, 1.4)]
     assert losses[1] < min(losses[0], losses[2])
+
+
+@pytest.mark.parametrize("kind", [CommonFunctions, MatchedProducts])
+def test_functions_of_few_columns_are_not_counted_again_where_scores_are_large(kind) -> None:
+    """All functions of a column that is all but known are: one of them says what all say."""
+    rho = 1 - 1e-7
+    u, v = normal(2, rho)
+    x, z = Features().fit(u[TRAIN]), Features().fit(v.exp()[TRAIN])
+    fitted, chosen = ((x(u[rows]), z(v.exp()[rows])) for rows in (TRAIN, VAL))
+    ratio = kind().fit(*fitted).confirm(*chosen)
+    assert ratio.log_ratio(*chosen).mean() < 1.1 * -math.log(1 - rho**2)
+
+
+def test_losses_of_less_than_a_pair_prefer_nothing() -> None:
+    none, less = torch.full((500,), 1e-6), torch.full((500,), 1e-20)
+    first, second = NormalScores(), CommonFunctions()
+    assert _simplest([(first, none), (second, less)])[0] is first
+    assert _simplest([(first, 1e3 * none), (second, less)])[0] is second
+
+
+def test_a_component_with_an_outlier_has_a_factor() -> None:
+    covariances = torch.eye(2).expand(2, 2, 2).clone()
+    covariances[1] = 1e9 * torch.ones(2, 2)
+    factors = factor(covariances)
+    assert factors.isfinite().all()
+    assert torch.equal(factors[1] @ factors[1].T > 0, torch.ones(2, 2) > 0)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from mine_lightning.estimate.features import Described
-from mine_lightning.estimate.ratios.base import Independence, LogRatio
+from mine_lightning.estimate.ratios.base import PARTNERS, Independence, LogRatio
 from mine_lightning.estimate.ratios.canonical import (
     DirectionAndRadius,
     IndependentComponents,
@@ -105,14 +105,20 @@ def _simplest(found: list[tuple[LogRatio, Tensor]]) -> tuple[LogRatio, Tensor]:
     """Return the first that no later one beats by two standard errors, or by half of the loss.
 
     Where a ratio is large, all of its loss rests on a few pairs, and so does a standard error.
+    Losses of less than one pair in all are none.
     """
     chosen = found[0]
     for other in found[1:]:
         gain = chosen[1] - other[1]
         clearly = gain.mean() > NEAR * gain.std() / math.sqrt(len(gain))
-        if clearly or other[1].mean() < chosen[1].mean() / 2:
+        if (clearly or other[1].mean() < chosen[1].mean() / 2) and not _is_none(chosen[1]):
             chosen = other
     return chosen
+
+
+def _is_none(losses: Tensor) -> bool:
+    """Whether losses are smaller than what one pair of all that are scored could tell."""
+    return bool(losses.mean() < 1 / (PARTNERS * len(losses)))
 
 
 def _best(found: dict[type[LogRatio], tuple[LogRatio, Tensor]]) -> list[type[LogRatio]]:
@@ -120,6 +126,10 @@ def _best(found: dict[type[LogRatio], tuple[LogRatio, Tensor]]) -> list[type[Log
     ordered = sorted(found, key=lambda kind: found[kind][1].mean().item())
     best = found[ordered[0]][1]
     worse = {kind: found[kind][1] - best for kind in ordered}
-    near = [k for k, w in worse.items() if w.mean() <= NEAR * w.std() / math.sqrt(len(w))]
+    near = [
+        kind
+        for kind, more in worse.items()
+        if more.mean() <= NEAR * more.std() / math.sqrt(len(more)) or _is_none(found[kind][1])
+    ]
     simplest = next(kind for kind in found if kind in near)
     return [simplest] if simplest is ordered[0] else [simplest, ordered[0]]

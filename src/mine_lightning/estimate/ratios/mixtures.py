@@ -51,7 +51,7 @@ class Component:
         shares = [w.shape[1] / rows for w in white]
         rho = population(sample, *shares)
         self.pairs = CanonicalPairs(white[0] @ u, white[1] @ vh.T, rho)
-        self.factors = [torch.linalg.cholesky(_shrunk(_floored(c), rows)) for c in within]
+        self.factors = [factor(_shrunk(_floored(c), rows)) for c in within]
 
     def log_density(self, rows: Tensor, side: int) -> Tensor:
         """Return the log of share times marginal density, up to a constant, shape ``(M,)``."""
@@ -177,7 +177,7 @@ def _log_densities(rows: Tensor, weights: Tensor) -> Tensor:
     totals = weights.sum(1).clamp(min=1)
     centred = rows - (weights @ rows / totals.unsqueeze(1)).unsqueeze(1)  # (K, N, D)
     covariances = (centred * weights.unsqueeze(2)).mT @ centred / totals.view(-1, 1, 1)
-    factors = torch.linalg.cholesky(_floored(covariances))
+    factors = factor(_floored(covariances))
     scaled = torch.linalg.solve_triangular(factors, centred.mT, upper=False)
     spreads = factors.diagonal(dim1=1, dim2=2).log().sum(1)
     return (totals.log() - spreads).unsqueeze(1) - scaled.square().sum(1) / 2
@@ -189,6 +189,21 @@ def _covariance(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
 
 def _floored(covariance: Tensor) -> Tensor:
     return covariance + FLOOR * torch.eye(covariance.shape[-1]).to(covariance)
+
+
+def factor(covariances: Tensor) -> Tensor:
+    """Return the Cholesky factors of covariances, of which some may be singular to rounding.
+
+    Args:
+        covariances: Shape ``(*, D, D)``; one outlier may make a variance so large that the floor is
+            lost beside it.
+    """
+    factors, failed = torch.linalg.cholesky_ex(covariances)
+    if failed.any():
+        spread = covariances.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
+        unit = torch.eye(covariances.shape[-1]).to(covariances)
+        factors = torch.linalg.cholesky(covariances + FLOOR * spread * unit)
+    return factors
 
 
 def _shrunk(covariance: Tensor, rows: float) -> Tensor:
