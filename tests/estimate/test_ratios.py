@@ -182,8 +182,8 @@ def test_functions_of_few_columns_are_not_counted_again_where_scores_are_large(k
     assert ratio.log_ratio(*chosen).mean() < 1.1 * -math.log(1 - rho**2)
 
 
-def test_losses_of_less_than_a_pair_prefer_nothing() -> None:
-    none, less = torch.full((500,), 1e-6), torch.full((500,), 1e-20)
+def test_losses_of_far_less_than_a_pair_prefer_nothing() -> None:
+    none, less = torch.full((500,), 1e-8), torch.full((500,), 1e-20)
     first, second = NormalScores(), CommonFunctions()
     assert _simplest([(first, none), (second, less)])[0] is first
     assert _simplest([(first, 1e3 * none), (second, less)])[0] is second

@@ -105,7 +105,7 @@ def _simplest(found: list[tuple[LogRatio, Tensor]]) -> tuple[LogRatio, Tensor]:
     """Return the first that no later one beats by two standard errors, or by half of the loss.
 
     Where a ratio is large, all of its loss rests on a few pairs, and so does a standard error.
-    Losses of less than one pair in all are none.
+    Losses of less than a hundredth of a pair are none.
     """
     chosen = found[0]
     for other in found[1:]:
@@ -117,8 +117,8 @@ def _simplest(found: list[tuple[LogRatio, Tensor]]) -> tuple[LogRatio, Tensor]:
 
 
 def _is_none(losses: Tensor) -> bool:
-    """Whether losses are smaller than what one pair of all that are scored could tell."""
-    return bool(losses.mean() < 1 / (PARTNERS * len(losses)))
+    """Whether losses are far below what one pair of all that are scored could tell."""
+    return bool(losses.mean() < 0.01 / (PARTNERS * len(losses)))
 
 
 def _best(found: dict[type[LogRatio], tuple[LogRatio, Tensor]]) -> list[type[LogRatio]]:
