@@ -50,7 +50,6 @@ PRIOR = {  # weights below and above, from what is known of the estimate
     "few": (5, 10),  # validation rows cannot confirm less than some 10 / N nats
     "gap": (0.5, 1.0),
     "thin value": (0.3, 1.0),
-    "gain": (0.01, 0.03),
     "crowded": (0.05, 0.3),
     "unchecked": (0.03, 0.3),  # by judgement: of values beyond ln N the rows tell little
 }
@@ -142,7 +141,6 @@ def signs(run: dict[str, Any]) -> Signs:
         nats=run["nats"],
         variance=run["sampling"] ** 2,
         gap=run["in_sample"] - run["held_out"],
-        gain=run["nats"] - run["curve"][0],
         rows=run["rows"],
         columns=run["columns"],
     )

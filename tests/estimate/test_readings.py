@@ -9,7 +9,7 @@ import torch
 from mine_lightning import estimate_mutual_information
 from mine_lightning.estimate.calibration import SEEN
 from mine_lightning.estimate.folds import CrossFitData
-from mine_lightning.estimate.readings import between
+from mine_lightning.estimate.readings import between, optimism
 
 
 @pytest.mark.parametrize("held_out", [-0.3, -1e-6, 0.0])
@@ -59,3 +59,12 @@ def test_rows_are_described_in_full_precision_whatever_that_of_the_scores(
     estimate_mutual_information(x, x + noise, precision=precision, **settings)
     assert len(types) > 1
     assert set(types) == {(torch.float32, False)}
+
+
+def test_the_optimism_is_that_of_the_same_rows() -> None:
+    """Rows that happen to have large terms do not make critics look optimistic."""
+    held_rows = [torch.tensor([3, 0]), torch.tensor([1, 2])]
+    held = [torch.tensor([30.0, 0.0]), torch.tensor([10.0, 20.0])]  # row n has the term 10 n
+    seen_rows = [torch.tensor([2, 1]), torch.tensor([3, 3])]
+    seen = [torch.tensor([21.0, 11.0]), torch.tensor([33.0, 33.0])]
+    assert optimism(held, held_rows, seen, seen_rows) == pytest.approx((1 + 3) / 2)

@@ -8,7 +8,7 @@ import pytest
 from mine_lightning.estimate.calibration import ABOVE, BELOW, FACTORS
 from mine_lightning.estimate.uncertainty import Errors, Signs, difference_errors, standard_errors
 
-SIGNS = Signs(nats=0.5, variance=1e-4, gap=0.05, gain=0.1, rows=2_000, columns=4)
+SIGNS = Signs(nats=0.5, variance=1e-4, gap=0.05, rows=2_000, columns=4)
 
 
 def test_every_constant_is_of_a_part_and_every_stratum_has_one() -> None:
@@ -36,7 +36,7 @@ def test_critics_miss_dependence_so_that_the_truth_lies_above() -> None:
 
 
 def test_sampling_is_never_left_out() -> None:
-    calm = Signs(nats=0.0, variance=1e-2, gap=0.0, gain=0.0, rows=1e6, columns=2)
+    calm = Signs(nats=0.0, variance=1e-2, gap=0.0, rows=1e6, columns=2)
     assert min(standard_errors(calm)) >= 0.07
 
 

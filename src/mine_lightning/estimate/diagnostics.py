@@ -27,7 +27,7 @@ class Evidence:
         nats: The estimate.
         errors: Its standard errors below and above.
         held_out: The estimate on rows that the critics had not seen.
-        in_sample: The estimate on rows that they were trained on.
+        in_sample: The estimate, more by what rows gain that they were trained on.
         joint: Held-out scores of pairs drawn together, shape ``(N,)``.
         pairs: Sums of the held-out scores of pairs drawn apart, each pair a row.
         terms: Held-out terms whose mean is the estimate, shape ``(N,)``.

@@ -30,7 +30,7 @@ from mine_lightning.estimate.readout import corrected_terms, normalized_terms
 from mine_lightning.objectives import DonskerVaradhan, InfoNCE
 from mine_lightning.objectives.pooling import Pooled
 
-__all__ = ["FoldScores", "Readings", "between", "read", "score_folds"]
+__all__ = ["FoldScores", "Readings", "between", "optimism", "read", "score_folds"]
 
 PARTNERS, HELD_PARTNERS = 10, 20
 MOST_SEEN = 10_000  # training rows of a fold that are scored
@@ -171,7 +171,8 @@ class Readings(NamedTuple):
 
     Attributes:
         held: Rows that the critics have not seen, scored in their late state.
-        seen: Rows that they were trained on, likewise.
+        optimism: By how much rows that they were trained on have larger terms than the same rows
+            held out, by critics in that state, mean of the folds.
         best: Rows that they have not seen, scored in their best state.
         discrete: Whether one of the variables is.
         choices: The closed form of each fold, and what it was chosen by.
@@ -180,7 +181,7 @@ class Readings(NamedTuple):
     """
 
     held: FoldScores
-    seen: FoldScores
+    optimism: float
     best: FoldScores
     discrete: bool
     choices: list[Choice]
@@ -192,14 +193,18 @@ class Readings(NamedTuple):
 
     @property
     def in_sample(self) -> float:
-        return self.seen.per_fold.mean().item()
+        return self.held_out + self.optimism
+
+    @property
+    def kept(self) -> float:
+        """Share of the folds in which a network adds to the closed form."""
+        return (self.gains > 0).double().mean().item()
 
     @property
     def nats(self) -> float:
         r"""Between the two, whose first-order biases are opposite: :func:`between`."""
-        kept = (self.gains > 0).double().mean().item()
         variance, rows = mean_variance(self.terms), len(self.terms)
-        return between(self.held_out, self.in_sample, variance, kept, rows)
+        return between(self.held_out, self.in_sample, variance, self.kept, rows)
 
     @property
     def terms(self) -> Tensor:
@@ -275,10 +280,37 @@ def read(model: CrossFitEstimator, fitted: FittedFolds, data: CrossFitData) -> R
     """Score the rows of a pair of variables after a fit."""
     states = [fitted.late] if same(fitted.late, fitted.best) else [fitted.late, fitted.best]
     late, *others = score_folds(model, data, states, data.folds.held, HELD_PARTNERS)
-    (seen,) = score_folds(model, data, [fitted.late], list(_seen(data)), trained=True)
+    rows = list(_seen(data))
+    (seen,) = score_folds(model, data, [fitted.late], rows, trained=True)
     choices = [view.choice for view in data.views]
     best = others[0] if others else late
-    return Readings(late, seen, best, data.levels is not None, choices, fitted.gain)
+    more = optimism(late.terms, data.folds.held, seen.terms, rows)
+    return Readings(late, more, best, data.levels is not None, choices, fitted.gain)
+
+
+def optimism(
+    held: Sequence[Tensor],
+    held_rows: Sequence[Tensor],
+    seen: Sequence[Tensor],
+    seen_rows: Sequence[Tensor],
+) -> float:
+    """Return by how much the terms of rows are larger where critics have seen these.
+
+    Of the same rows: what rows happen to be looked at says nothing of the critics.
+
+    Args:
+        held: Terms of the rows that each fold holds out, which are all rows.
+        held_rows: Their numbers.
+        seen: Terms of rows that each fold's critic was trained on.
+        seen_rows: Their numbers.
+
+    Returns:
+        The mean of the folds, in nats.
+    """
+    order, terms = torch.cat(list(held_rows)), torch.cat(list(held))
+    own = torch.empty_like(terms).scatter_(0, order, terms)
+    more = [(t - own[rows]).mean() for t, rows in zip(seen, seen_rows, strict=True)]
+    return torch.stack(more).mean().item()
 
 
 def same(first: nn.Module, second: nn.Module) -> bool:

@@ -35,7 +35,7 @@ class MutualInformationEstimate(Quantity):
         nats: The estimate.
         standard_error: Its standard error: sampling, the critics' variance, and what they miss.
         held_out: The estimate from rows scored by critics that had not seen them.
-        in_sample: The same from rows that the critics were trained on.
+        in_sample: The same, more by what the terms of rows gain where critics were trained on them.
         lower_bound: A lower bound from held-out rows: the larger of Donsker-Varadhan's and
             InfoNCE's or, for labels, the entropy less the cross-entropy.
         per_fold: The held-out estimate of each fold.

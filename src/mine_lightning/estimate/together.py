@@ -196,8 +196,7 @@ def _result(pair: Pair, fitted: FittedFolds, model: CrossFitEstimator) -> Mutual
     order = torch.cat(data.folds.held)
     sample = Sample.of(rows, data.groups, readings.discrete)
     effect = design_effect(readings.terms, None if data.groups is None else data.groups[order])
-    closed_form = fitted.learning_curve[0].mean().item()
-    errors = standard_errors(_signs(readings, sample, closed_form, effect), sample.functional)
+    errors = standard_errors(_signs(readings, sample, effect), sample.functional)
     return MutualInformationEstimate(
         nats=readings.nats,
         standard_error=errors.both,
@@ -223,12 +222,11 @@ def _result(pair: Pair, fitted: FittedFolds, model: CrossFitEstimator) -> Mutual
     )
 
 
-def _signs(readings: Readings, sample: Sample, closed_form: float, effect: float) -> Signs:
+def _signs(readings: Readings, sample: Sample, effect: float) -> Signs:
     return Signs(
         nats=readings.nats,
         variance=effect * mean_variance(readings.terms),
-        gap=readings.in_sample - readings.held_out,
-        gain=readings.nats - closed_form,
+        gap=readings.optimism,
         rows=len(readings.terms) / effect,
         columns=sample.columns,
     )

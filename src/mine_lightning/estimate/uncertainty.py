@@ -36,7 +36,6 @@ class Signs:
         nats: The estimate.
         variance: Variance of the mean of its held-out terms.
         gap: In-sample less held-out estimate.
-        gain: The estimate less that of the closed-form critic alone.
         rows: Number of rows; of independent ones, where rows depend on each other.
         columns: Number of columns of both sides.
     """
@@ -44,7 +43,6 @@ class Signs:
     nats: float
     variance: float
     gap: float
-    gain: float
     rows: float
     columns: int
 
@@ -55,7 +53,6 @@ class Signs:
             "few": 1 / self.rows,
             "gap": abs(self.gap),
             "thin value": abs(self.nats) / math.sqrt(self.rows),
-            "gain": abs(self.gain),
             "crowded": self.columns / self.rows,
             "unchecked": max(0.0, self.nats - math.log(self.rows)),
         }
