@@ -291,6 +291,14 @@ def outcome(function, *args):
         return str(error)
 
 
+@pytest.mark.parametrize("kind", [np.array, list, lambda v: pd.Series(v, dtype=object)])
+def test_text_that_is_none_is_named(kind):
+    with pytest.raises(
+        ValueError, match=r"Expected `x` to hold text that UTF-8 can spell, got '.*'\."
+    ):
+        as_rows("x", kind(["a", "\ud800"]))
+
+
 @settings(max_examples=150, deadline=None)
 @given(hnp.arrays(DTYPES, SHAPES))
 def test_any_array_gives_finite_rows_or_an_error(values):

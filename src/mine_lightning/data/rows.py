@@ -12,7 +12,7 @@ from pandas.api.types import infer_dtype
 from torch import Tensor
 
 from mine_lightning.data.columns import encode
-from mine_lightning.data.containers import Columns, name_places, native, real_array, unpack
+from mine_lightning.data.containers import Columns, name_places, native, real_array, shorten, unpack
 from mine_lightning.support.text import printable
 
 __all__ = [
@@ -60,6 +60,15 @@ class Rows(NamedTuple):
 
 def parse_rows(name: str, values: Any, labels: bool = False) -> Rows:
     """Turn anything into rows that may still hold missing values."""
+    try:
+        return _parse(name, values, labels)
+    except UnicodeEncodeError as error:  # by Arrow, which holds text for pandas
+        raise ValueError(
+            f"Expected `{name}` to hold text that UTF-8 can spell, got {shorten(error.object)}."
+        ) from None
+
+
+def _parse(name: str, values: Any, labels: bool) -> Rows:
     found = unpack(name, values)
     found = _as_labels(found) if labels else found
     if isinstance(found, pd.Series):
