@@ -109,3 +109,14 @@ def test_adversaries_of_opposite_gradients_cannot_reverse_the_host():
     weight.sum().backward()
     add_clipped_gradients([weight], [torch.tensor([-1e6, -1e6])])
     torch.testing.assert_close(weight.grad, torch.zeros(2), rtol=0, atol=1e-6)
+
+
+def test_a_gradient_lies_in_memory_as_its_parameter() -> None:
+    """Fused optimizers read memory in order, whatever the strides say."""
+    first, second = torch.nn.Parameter(torch.zeros(2, 3)), torch.nn.Parameter(torch.zeros(1))
+    second.grad = torch.ones(1)
+    transposed = torch.arange(6.0).view(3, 2).t()
+    add_clipped_gradients([first, second], [transposed, torch.zeros(1)])
+    assert first.grad is not None
+    assert first.grad.stride() == first.stride()
+    torch.testing.assert_close(first.grad / first.grad.norm(), transposed / transposed.norm())
