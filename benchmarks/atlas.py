@@ -2,7 +2,8 @@
 
     python benchmarks/atlas.py run --seeds 0 30 --minutes 40      # estimates that are missing
     python benchmarks/atlas.py run --seeds 100 112 --minutes 20   # more of them
-    python benchmarks/atlas.py run --seeds 200 206 --minutes 10   # a fresh part, for judging alone
+    python benchmarks/atlas.py run --seeds 200 206 --minutes 10   # a fresh part, for judging alone,
+    python benchmarks/atlas.py run --seeds 210 211 --minutes 10   # and more of it with many rows
     python benchmarks/atlas.py fit                                # from seeds below 200
     python benchmarks/atlas.py judge                              # the fresh part; kinds left out
 
@@ -153,7 +154,7 @@ def usable(done: dict[str, Any], *, fresh: bool) -> list[dict[str, Any]]:
 
 
 def is_large(run: dict[str, Any]) -> bool:
-    """Whether a run has more nats than others: critics miss half of them, and may not know it."""
+    """Whether there is more to find than the interval is made for: critics may miss half of it."""
     return run["truth"] > LARGE[0]
 
 

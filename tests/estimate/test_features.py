@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mine_lightning.estimate.features import Features, quartiles
-from mine_lightning.estimate.folds import FoldView
+from mine_lightning.estimate.views import FoldView
 
 ROWS = 2000
 

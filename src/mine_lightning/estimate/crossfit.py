@@ -14,10 +14,11 @@ from torch.nn import functional as F
 from mine_lightning.callbacks.progress import EpochBar
 from mine_lightning.critics.ensemble import copy_members
 from mine_lightning.data.loading.stacks import Batch
-from mine_lightning.estimate.folds import FoldView, padded
 from mine_lightning.estimate.networks import FEATURES, FoldNetworks, Widths
 from mine_lightning.estimate.readout import corrected_terms
 from mine_lightning.estimate.steps import HookedSteps, choose_steps
+from mine_lightning.estimate.tables import padded
+from mine_lightning.estimate.views import FoldView
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.hooks import fused
 

@@ -1,15 +1,14 @@
 """Cross-fitting: every row is scored by critics that neither trained nor were selected on it."""
 
-import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Self
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from mine_lightning.data.loading.loaders import gather, spawn_generator
+from mine_lightning.data.loading.loaders import spawn_generator
 from mine_lightning.data.loading.placement import placed
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.data.samplers import Partners
@@ -20,39 +19,23 @@ from mine_lightning.data.transforms import (
     Standardize,
     Transform,
 )
-from mine_lightning.estimate.directions import CommonDirections, bounded
-from mine_lightning.estimate.features import Described, Features
 from mine_lightning.estimate.networks import Widths
-from mine_lightning.estimate.ratios import Choice, choose
-from mine_lightning.estimate.reduction import Reduction
 from mine_lightning.estimate.splits import Folds, Splitter, split_folds
+from mine_lightning.estimate.tables import ROWS_SEEN, Tables, padded
+from mine_lightning.estimate.views import MOST_PRODUCTS, FoldView
 from mine_lightning.support.arguments import check_integer
 
-__all__ = [
-    "CrossFitData",
-    "FoldEvaluation",
-    "FoldView",
-    "Levels",
-    "PassingEvaluation",
-    "filled",
-    "padded",
-]
+__all__ = ["CrossFitData", "FoldEvaluation", "Levels", "PassingEvaluation"]
 
 PAIRS_AT_ONCE = 4096  # scored, of each fold
 PAIRS_ON_A_DEVICE = 2**16  # likewise: a chunk costs an accelerator as many launches as another
-ROWS_SEEN = 2**15  # described at once: functions of a row are many times its columns
-MOST_FITTED = 20_000  # training rows that closed forms are fitted on
-ROWS_FOR_DIRECTIONS = 3_000
-# Changed alone by `benchmarks/constants.py`, these change the mean error of .140 nats by: products
-# 0, +.0030 ± .0025, 32, -.0007 ± .0008; fraction .06,
-# +.009 ± .012, .25, +.008 ± .006; gain 0, +.0005 ± .0011.
-MOST_PRODUCTS = 8  # of paired columns, shown to the network
 MOST_VALIDATED = 2_000  # rows scored after an epoch
+# `benchmarks/constants.py`: .06 changes the mean error of .140 nats by +.009 ± .012, .25 by
+# +.008 ± .006.
 VAL_FRACTION = 0.125  # of the rows outside a fold
 BATCH_SIZE = 512  # rows; fewer where an epoch would have fewer than ten batches
 VAL_PARTNERS = 5
 MOST_LEVELS, LOOKED_AT = 50, 1_000  # values of a variable, and rows that are looked at first
-LEAST_GAIN = 0.3  # of correlation, by oscillations that are shown to the network
 PORTABLE = {type(None), Identity, RankToNormal, ScikitTransform, Standardize}
 # Of a row in the tables: for each column itself, and five components of a mixture in float64, of
 # which both sides have as many; beside them three kinds of 16 directions and 8 products, twice.
@@ -82,111 +65,6 @@ class Levels(NamedTuple):
             return None
         rows = torch.zeros_like(counts).scatter_(0, level, torch.arange(len(values)))
         return cls(rows, (counts / len(values)).double().log(), level)
-
-
-class Seen(NamedTuple):
-    """Rows as one fold's critic sees them.
-
-    Attributes:
-        x: What the network is shown of x, shape ``(M, F_x)``, float32.
-        z: What it is shown of z, shape ``(M, F_z)``, float32.
-        x_code: What the closed form's scores depend on, shape ``(M, R)``, float64.
-        z_code: Likewise.
-        x_variates: Those columns that the closed form pairs, bounded, shape ``(M, P)``, float32.
-        z_variates: Likewise.
-    """
-
-    x: Tensor
-    z: Tensor
-    x_code: Tensor
-    z_code: Tensor
-    x_variates: Tensor
-    z_variates: Tensor
-
-
-class FoldView:
-    """What one fold's critic sees of the data, fitted on the fold's training rows.
-
-    The closed form is the one of :data:`~mine_lightning.estimate.ratios.FAMILY` that the validation
-    rows prefer. The network is shown the :class:`~mine_lightning.estimate.features.Features` of
-    each side and the :class:`~mine_lightning.estimate.directions.CommonDirections` of each kind of
-    their functions. Sides of very many columns are reduced first.
-
-    Args:
-        x_transform: Invertible transform of x; rank to normal by default.
-        z_transform: Invertible transform of z, likewise.
-
-    Attributes:
-        choice: The closed form, and the losses that it was chosen by.
-        one: One of the rows as the critic sees it, whose widths are those of all.
-    """
-
-    choice: Choice
-    one: Seen
-
-    def __init__(
-        self, x_transform: Transform | None = None, z_transform: Transform | None = None
-    ) -> None:
-        self.x_features = Features(copy.deepcopy(x_transform))
-        self.z_features = Features(copy.deepcopy(z_transform))
-        self.reduction = Reduction()
-
-    def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Self:
-        """Fit on training rows, and choose on validation rows."""
-        train, first = train[:MOST_FITTED], (x[:1], z[:1])
-        rows = torch.cat([train, val])
-        fitted, chosen = torch.arange(len(rows), device=rows.device).split([len(train), len(val)])
-        x, z = x[rows].flatten(1), z[rows].flatten(1)
-        self.reduction.fit(x[fitted], z[fitted])
-        x, z = self.reduction.of_x(x), self.reduction.of_z(z)
-        a, b = (
-            features.fit_describe(side[fitted]).followed_by(features(side[chosen]))
-            for features, side in ((self.x_features, x), (self.z_features, z))
-        )
-        self._find_directions(a, b, fitted[:ROWS_FOR_DIRECTIONS], chosen)
-        self.choice = choose(a, b, fitted, chosen)
-        self.one = self(*first)
-        return self
-
-    def _find_directions(self, a: Described, b: Described, train: Tensor, val: Tensor) -> None:
-        (f, f_val), (g, g_val) = ((side.take(train), side.take(val)) for side in (a, b))
-        one = a.coordinates.shape[1] == b.coordinates.shape[1] == 1
-        kinds = [] if one else [kind for kind in a.kinds if kind in b.kinds]
-        self.directions = {
-            kind: CommonDirections().fit(*(s.functions(kind) for s in (f, g, f_val, g_val)))
-            for kind in kinds
-        }
-        waves, rest = self.directions.get("waves"), self.directions.get("modulated")
-        if waves and rest and waves.strength < rest.strength + LEAST_GAIN:
-            del self.directions["waves"]  # what does not oscillate says as much
-
-    def describe(self, x: Tensor, z: Tensor) -> tuple[Described, Described]:
-        """Return rows as the closed form sees them."""
-        x, z = self.reduction.of_x(x.flatten(1)), self.reduction.of_z(z.flatten(1))
-        return self.x_features(x), self.z_features(z)
-
-    def __call__(self, x: Tensor, z: Tensor) -> Seen:
-        """Return rows as the critic sees them."""
-        a, b = self.describe(x, z)
-        found = {kind: pairs for kind, pairs in self.directions.items() if pairs.count}
-        shown_x = [pairs.of_x(a.functions(kind)) for kind, pairs in found.items()]
-        shown_z = [pairs.of_z(b.functions(kind)) for kind, pairs in found.items()]
-        codes = self._encoded(a, b)
-        paired = (self.choice.ratio.paired(code)[:, :MOST_PRODUCTS] for code in codes)
-        return Seen(
-            torch.cat([a.inputs, *shown_x], dim=1),
-            torch.cat([b.inputs, *shown_z], dim=1),
-            *codes,
-            *map(bounded, paired),
-        )
-
-    def encode(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the closed form's scores depend on."""
-        return self._encoded(*self.describe(x, z))
-
-    def _encoded(self, a: Described, b: Described) -> tuple[Tensor, Tensor]:
-        ratio = self.choice.ratio
-        return ratio.encode_x(a), ratio.encode_z(b)
 
 
 class CrossFitData:
@@ -324,122 +202,7 @@ class CrossFitData:
         return FoldEvaluation(self, rows, lambda chunk: chosen[:, chunk], count, rows.shape[1])
 
 
-class Tables:
-    """Some rows as the critics of all folds see them.
-
-    Args:
-        views: What the critics see, E of them.
-        sides: All rows of x and of z.
-        rows: Numbers of the rows that each fold needs, shape ``(E, L)``.
-        shown: Whether networks are shown them, or the closed forms alone score them.
-    """
-
-    def __init__(
-        self, views: Sequence[FoldView], sides: Sequence[Tensor], rows: Tensor, shown: bool = True
-    ) -> None:
-        self.views, self.shown = views, shown
-        folds, length = rows.shape
-        starts = length * torch.arange(folds, device=rows.device).unsqueeze(1)
-        self.places = starts.repeat(1, len(sides[0]))  # (E, N) in (E L,)
-        self.places.scatter_(1, rows, starts + torch.arange(length, device=rows.device))
-        self._open(rows)
-        for fold, needed in enumerate(rows):
-            for places in torch.arange(length, device=rows.device).split(ROWS_SEEN):
-                self._fill(fold, places, *(side[needed[places]] for side in sides))
-
-    @property
-    def widths(self) -> Widths:
-        """The numbers of inputs of the networks."""
-        x, z = (rows.shape[1] - self.products for rows in (self.x_rows, self.z_rows))
-        return Widths(x, z, self.products)
-
-    def _open(self, rows: Tensor) -> None:
-        """Make tables of what networks are shown, and of what closed forms score by."""
-        one = [view.one for view in self.views]
-        self.products = widest([seen.x_variates for seen in one])
-        widths = [self.products + widest(side) for side in zip(*(s[:2] for s in one), strict=True)]
-        length = rows.numel() if self.shown else 0
-        self.x_rows, self.z_rows = (
-            torch.zeros(length, width, device=rows.device) for width in widths
-        )  # (E L, P + F)
-        self.codes = [
-            tuple(code.new_empty(rows.shape[1], code.shape[1]) for code in (s.x_code, s.z_code))
-            for s in one
-        ]
-
-    def _fill(self, fold: int, places: Tensor, x: Tensor, z: Tensor) -> None:
-        """Put some rows of a fold into their places."""
-        view, (x_code, z_code) = self.views[fold], self.codes[fold]
-        if not self.shown:
-            x_code[places], z_code[places] = view.encode(x, z)
-            return
-        seen = view(x, z)
-        x_code[places], z_code[places] = seen.x_code, seen.z_code
-        rows, start = fold * len(x_code) + places, self.products
-        for table, variates, shown in (
-            (self.x_rows, seen.x_variates, seen.x),
-            (self.z_rows, seen.z_variates, seen.z),
-        ):
-            table[rows, : variates.shape[1]] = variates
-            table[rows, start : start + shown.shape[1]] = shown
-
-    def batch(self, rows: Tensor, partners: Tensor, near: Tensor | None = None) -> Batch:
-        """Return the batch of some rows, the offset alone of rows that networks are not shown.
-
-        Args:
-            rows: Row numbers for each fold, shape ``(E, N)``.
-            partners: Row numbers of the partners, shape ``(E, N, K)``.
-            near: Row numbers of rows and partners, each once, for networks that warp, ``(E, M)``.
-        """
-        rows, partners = (placed(numbers, self.places.device) for numbers in (rows, partners))
-        candidates = torch.cat([rows.unsqueeze(2), partners], dim=2)  # (E, N, 1 + K)
-        i, j = (self.places.gather(1, part.flatten(1)) for part in (rows, candidates))
-        j = j.view(candidates.shape)
-        offset = self._offsets(i, j).float()
-        if not self.shown:
-            return {"offset": offset}
-        x, z = gather(self.x_rows, i).unsqueeze(2), gather(self.z_rows, j)
-        (u, x), (v, z) = (side.tensor_split([self.products], dim=3) for side in (x, z))
-        known = {} if near is None else self._once(placed(near, j.device), j)
-        return {"x": x, "z": z, "u": u, "v": v, "offset": offset, **known}
-
-    def _once(self, near: Tensor, candidates: Tensor) -> Batch:
-        """Return what networks are shown of rows near, and where the candidates are among them."""
-        found = self.places.gather(1, near)
-        order = torch.arange(near.shape[1], device=near.device).expand_as(near)
-        among = found.new_zeros(len(self.z_rows)).scatter_(0, found.flatten(), order.flatten())
-        return {
-            "near": gather(self.z_rows, found)[..., self.products :],
-            "places": among[candidates],
-        }
-
-    def _offsets(self, rows: Tensor, candidates: Tensor) -> Tensor:
-        """Return the scores of the closed forms of rows by their places, shape ``(E, N, K)``."""
-        folds = enumerate(zip(self.views, self.codes, rows, candidates, strict=True))
-        scores = []
-        for fold, (view, (a, b), i, j) in folds:
-            start = fold * len(a)
-            pairs = gather(a, i - start).unsqueeze(1), gather(b, j - start)
-            scores.append(view.choice.ratio.score(*pairs))
-        return torch.stack(scores)
-
-
-def widest(tensors: Sequence[Tensor]) -> int:
-    """Return the largest last dimension."""
-    return max(tensor.shape[-1] for tensor in tensors)
-
-
-def filled(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Fill tensors whose last dimensions differ up with zeros."""
-    most = widest(tensors)
-    return [F.pad(tensor, (0, most - tensor.shape[-1])) for tensor in tensors]
-
-
-def padded(tensors: Sequence[Tensor]) -> Tensor:
-    """Stack tensors whose last dimensions differ, filled up with zeros."""
-    return torch.stack(filled(tensors))
-
-
+@dataclass(eq=False)
 class FoldEvaluation:
     """Given rows of each fold once, in order, in chunks, with the same partners every time.
 
@@ -452,18 +215,23 @@ class FoldEvaluation:
         away: How many places partners stand away at most.
     """
 
-    def __init__(
-        self,
-        data: CrossFitData,
-        rows: Tensor,
-        partners: Callable[[slice], Tensor],
-        count: int,
-        away: int,
-    ) -> None:
-        self.data, self.rows, self.partners, self.away = data, rows, partners, away
-        self.shape = (*rows.shape, 1 + count)  # of the scores, (E, N, 1 + K)
-        most = PAIRS_AT_ONCE if data.device.type == "cpu" else PAIRS_ON_A_DEVICE
-        self.chunk = max(1, most // self.shape[2])
+    data: CrossFitData
+    rows: Tensor
+    partners: Callable[[slice], Tensor]
+    count: int
+    away: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """That of the scores, ``(E, N, 1 + K)``."""
+        folds, rows = self.rows.shape
+        return folds, rows, 1 + self.count
+
+    @property
+    def chunk(self) -> int:
+        """The number of rows in a batch."""
+        most = PAIRS_AT_ONCE if self.data.device.type == "cpu" else PAIRS_ON_A_DEVICE
+        return max(1, most // (1 + self.count))
 
     def __len__(self) -> int:
         return math.ceil(self.rows.shape[1] / self.chunk)
@@ -482,29 +250,15 @@ class FoldEvaluation:
         return self.rows[:, max(0, chunk.start - self.away) : chunk.stop + self.away]
 
 
+@dataclass(eq=False)
 class PassingEvaluation(FoldEvaluation):
     """Likewise of any rows, which are described for it, a part at a time, and not kept.
 
     Args:
-        data: Where the rows are.
-        rows: Row numbers, shape ``(E, N)``.
-        partners: Gives the row numbers of the partners of a slice of them, shape ``(E, n, K)``.
-        count: Number K of partners.
-        away: How many places partners stand away at most.
         shown: Whether networks are shown the rows.
     """
 
-    def __init__(
-        self,
-        data: CrossFitData,
-        rows: Tensor,
-        partners: Callable[[slice], Tensor],
-        count: int,
-        away: int,
-        shown: bool = True,
-    ) -> None:
-        super().__init__(data, rows, partners, count, away)
-        self.shown = shown
+    shown: bool = True
 
     def __iter__(self) -> Iterator[Batch]:
         rows, most = self.rows.shape[1], max(1, ROWS_SEEN // self.chunk) * self.chunk

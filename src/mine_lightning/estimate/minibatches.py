@@ -13,7 +13,8 @@ from mine_lightning.data.loading.placement import fits, placed, training_device
 from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.loading.stacks import Batch, Stacking
 from mine_lightning.data.samplers import Derangement
-from mine_lightning.estimate.folds import CrossFitData, filled
+from mine_lightning.estimate.folds import CrossFitData
+from mine_lightning.estimate.tables import filled
 
 __all__ = ["CrossFitDataModule", "FoldLoader"]
 

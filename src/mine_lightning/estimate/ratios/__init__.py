@@ -45,6 +45,9 @@ FAMILY: tuple[type[LogRatio], ...] = (
 LEAST_GAIN = 0.75  # standard errors by which a closed form has to beat independence
 ROUNDING = 1e-6  # nats: losses are float32
 NEAR = 2.0  # standard errors of a difference: of closed forms nearer than this the simpler is taken
+# By judgement. A whole pair would take normal scores for sums of uniform variables, seen on 32
+# columns of `benchmarks/frontier.py`; none at all, whichever form claims the most.
+NONE = 0.01  # pairs, of all that are scored: losses of less are alike
 LEAST_SCREENED, ROWS_PER_COLUMN = 2_000, 100  # training rows that the family is fitted on first
 VALIDATION_ROWS = 500  # what 5,000 rows have; 250 and 2,000 change nothing where rows are fewer
 
@@ -105,7 +108,6 @@ def _simplest(found: list[tuple[LogRatio, Tensor]]) -> tuple[LogRatio, Tensor]:
     """Return the first that no later one beats by two standard errors, or by half of the loss.
 
     Where a ratio is large, all of its loss rests on a few pairs, and so does a standard error.
-    Losses of less than a hundredth of a pair are none.
     """
     chosen = found[0]
     for other in found[1:]:
@@ -118,7 +120,7 @@ def _simplest(found: list[tuple[LogRatio, Tensor]]) -> tuple[LogRatio, Tensor]:
 
 def _is_none(losses: Tensor) -> bool:
     """Whether losses are far below what one pair of all that are scored could tell."""
-    return bool(losses.mean() < 0.01 / (PARTNERS * len(losses)))
+    return bool(losses.mean() < NONE / (PARTNERS * len(losses)))
 
 
 def _best(found: dict[type[LogRatio], tuple[LogRatio, Tensor]]) -> list[type[LogRatio]]:

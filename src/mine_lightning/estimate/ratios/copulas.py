@@ -36,9 +36,8 @@ class Copulas(LogRatio):
         + \ln g_r(\Phi(u_r), \Phi(e_r))
 
     where g is a histogram of the unit square, smoothed, uniform along u. How smooth it is, and how
-    many of the pairs are used, is chosen on validation rows. Scores beyond ln N are not told from
-    larger ones there: as many pairs have them as the smaller side has columns, for more would be
-    functions of the same columns, each counted again.
+    many of the pairs are used, is chosen on validation rows. Beyond ln N larger scores are not told
+    from smaller ones there, and no more pairs are believed than the smaller side has columns.
 
     A subclass defines :meth:`match`, :meth:`columns_of_x` and :meth:`columns_of_z`.
     """
@@ -72,16 +71,14 @@ class Copulas(LogRatio):
         pairs = (a, b), (a.unsqueeze(1), b[: self.partners(a)])
         parts = [self._parts(*pair) for pair in pairs]
         losses, tried = {}, ranks(a.shape[1])[1:]
-        fewest = min(x.coordinates.shape[1], z.coordinates.shape[1])
+        fewest = min(side.coordinates.shape[1] for side in (x, z))
         for width in WIDTHS:
             density = smoothed(self.counts, width).flatten()
             columns = ((normal + density[cells]).unbind(-1) for normal, cells in parts)
-            sums = zip(
-                *map(accumulate, columns), strict=True
-            )  # on CUDA, cumsum varies with the run
-            for rank, scores in enumerate(sums, start=1):
+            # on CUDA, cumsum varies with the run
+            for rank, scores in enumerate(zip(*map(accumulate, columns), strict=True), start=1):
                 if rank > fewest and scores[0].mean() > math.log(self.rows):
-                    break
+                    break  # more would be functions of the same columns, each counted again
                 if rank in tried:
                     losses[width, rank] = logistic_losses(*scores).mean()
         if losses:  # of equal ones, the smoothest and that of the most pairs
