@@ -21,7 +21,7 @@ from shared import TWO_FOLDS, strong_and_weak
 
 @pytest.mark.trained
 def test_a_column_is_chosen_for_what_it_adds(seed: int, outcome) -> None:
-    x, y = strong_and_weak(seed=seed)
+    x, y = strong_and_weak(1_000, seed)
     selector = MutualInformationSelector(2, seed=seed, **TWO_FOLDS).fit(x, y)
     _, strong, copy, weak, _ = selector.relevance_
     outcome(min(strong, copy) - weak, low=0, of="the copy is more relevant")
