@@ -13,7 +13,7 @@ __all__ = ["CROSS_FITTED", "Rings", "benjamini_hochberg", "p_value", "rings"]
 
 DRAWS = 9_999
 CROSS_FITTED = 2.0  # chance in a fold shapes the other folds' critics: every pair counts twice
-AT_ONCE = 4_000_000  # sums gathered together
+AT_ONCE = 2**16  # sums gathered together, which stay in the cache
 RINGS_AT_ONCE = 256
 MOST_TURNED = 200  # rings of a fold: more turn the sum no better, and take longer
 
@@ -139,10 +139,11 @@ def p_value(
 def _turned(sums: Tensor, draws: int, generator: torch.Generator) -> Tensor:
     """Return the sum over the rings after random turns, shape ``(draws,)``."""
     count, size = sums.shape
-    starts = torch.arange(count) * size
+    starts, flat = torch.arange(count) * size, sums.flatten()
     chunks = torch.arange(draws).split(max(1, AT_ONCE // count))
     turns = (torch.randint(size, (len(c), count), generator=generator) for c in chunks)
-    return torch.cat([sums.take(turn.add_(starts)).sum(1) for turn in turns])
+    places = (turn.add_(starts).flatten() for turn in turns)
+    return torch.cat([flat.index_select(0, each).view(-1, count).sum(1) for each in places])
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

@@ -5,7 +5,6 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -63,15 +62,17 @@ class FoldScores:
     @cached_property
     def pairs(self) -> Pooled:
         """The sums over all pairs drawn apart, each of them a row."""
+        pool = DonskerVaradhan().pool
         flat = (part[:, 1:].flatten() for part in in_parts(self.scores))
-        return reduce(operator.add, (DonskerVaradhan().pool(each, each) for each in flat))
+        return reduce(operator.add, (pool(each, each) for each in flat))
 
     @property
     def lower_bound(self) -> float:
         """The larger of the bounds of InfoNCE and, where pairs are enough, Donsker-Varadhan."""
+        contrast = InfoNCE()
         parts = ((part[:, 0], part[:, 1:]) for part in in_parts(self.scores))
-        chosen = reduce(operator.add, (InfoNCE().pool(*part) for part in parts))
-        bounds = [InfoNCE().read(chosen).item()]
+        chosen = reduce(operator.add, (contrast.pool(*part) for part in parts))
+        bounds = [contrast.read(chosen).item()]
         if self.pairs.effective_sample_size >= LEAST_PAIRS:
             mean = torch.cat(self.joint).mean()
             bounds.append(DonskerVaradhan().value(mean, self.pairs.log_mean).item())
@@ -166,7 +167,8 @@ def _paired(
     return together, partners, found[0].size - 1
 
 
-class Readings(NamedTuple):
+@dataclass(frozen=True)
+class Readings:
     """What is read from a finished fit.
 
     Attributes:
@@ -187,7 +189,7 @@ class Readings(NamedTuple):
     choices: list[Choice]
     gains: Tensor
 
-    @property
+    @cached_property
     def held_out(self) -> float:
         return self.held.per_fold.mean().item()
 
@@ -200,18 +202,18 @@ class Readings(NamedTuple):
         """Share of the folds in which a network adds to the closed form."""
         return (self.gains > 0).double().mean().item()
 
-    @property
+    @cached_property
     def nats(self) -> float:
         r"""Between the two, whose first-order biases are opposite: :func:`between`."""
         variance, rows = mean_variance(self.terms), len(self.terms)
         return between(self.held_out, self.in_sample, variance, self.kept, rows)
 
-    @property
+    @cached_property
     def terms(self) -> Tensor:
         """Held-out terms, fold after fold, shape ``(N,)``."""
         return torch.cat(self.held.terms)
 
-    @property
+    @cached_property
     def log_ratios(self) -> Tensor:
         """Pointwise mutual information of the rows, fold after fold, shape ``(N,)``."""
         return torch.cat(self.best.terms if self.discrete else self.best.joint)

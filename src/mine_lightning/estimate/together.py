@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from mine_lightning.estimate.dependence import design_effect, mean_variance, row
 from mine_lightning.estimate.diagnostics import Evidence, diagnose
 from mine_lightning.estimate.folds import CrossFitData, Levels
 from mine_lightning.estimate.minibatches import CrossFitDataModule
+from mine_lightning.estimate.networks import FoldNetworks
 from mine_lightning.estimate.permutation import CROSS_FITTED, p_value
 from mine_lightning.estimate.readings import Readings, read, scored_pairs
 from mine_lightning.estimate.readout import TILT
@@ -216,8 +218,8 @@ def _result(pair: Pair, fitted: FittedFolds, model: CrossFitEstimator) -> Mutual
         seed=data.seed,
         seconds=0.0,
         settings={**_settings(model, data, swapped), **_columns(rows)},
-        versions={package: version(package) for package in PACKAGES},
-        critics=FoldCritics(moved(data.views, CPU), fitted.best, swapped).cpu(),
+        versions=dict(_versions()),
+        critics=_critics(data, fitted.best, swapped),
         **_plotted(rows),
     )
 
@@ -254,6 +256,18 @@ def _placed(values: Tensor, places: Tensor, rows: int) -> NDArray[np.float64]:
     placed = np.full(rows, np.nan)
     placed[places.numpy()] = values.double().numpy()
     return placed
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Return the versions of the packages, which are read from files."""
+    return {package: version(package) for package in PACKAGES}
+
+
+def _critics(data: CrossFitData, networks: FoldNetworks, swapped: bool) -> FoldCritics:
+    """Return critics on the CPU, with the views themselves where they are there: copies cost."""
+    views = data.views if data.device == CPU else moved(data.views, CPU)
+    return FoldCritics(views, networks, swapped).cpu()
 
 
 def _settings(model: CrossFitEstimator, data: CrossFitData, swapped: bool) -> dict[str, Any]:
