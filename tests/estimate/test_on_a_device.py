@@ -11,6 +11,7 @@ from sklearn.preprocessing import QuantileTransformer
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from closed_forms import confirmed
 from devices import NAME, Waits, needs_a_device, on_the_device
 from mine_lightning import estimate_mutual_information
 from mine_lightning.data.checks import check_pairs
@@ -135,8 +136,8 @@ def test_a_closed_form_scores_on_a_device_as_on_the_cpu(kind: type[LogRatio]) ->
     scores = []
     for device in ("cpu", NAME):
         a, b = (Features().fit(rows[:300])(rows) for rows in (x.to(device), z.to(device)))
-        train, val = (slice(0, 300), slice(300, None))
-        ratio = kind().fit(a.take(train), b.take(train)).confirm(a.take(val), b.take(val))
+        parts = (slice(0, 300), slice(300, None))
+        ratio = confirmed(kind, *(side.take(rows) for rows in parts for side in (a, b)))
         scores.append(ratio.log_ratio(a, b).cpu())
     torch.testing.assert_close(*scores, atol=1e-6, rtol=0)
 

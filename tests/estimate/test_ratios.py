@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from closed_forms import confirmed
 from mine_lightning.estimate.features import Described, Features
-from mine_lightning.estimate.ratios import FAMILY, LogRatio, _simplest, choose
+from mine_lightning.estimate.ratios import FAMILY, LogRatio, Rows, _simplest, choose
 from mine_lightning.estimate.ratios.base import Independence, logistic_losses
 from mine_lightning.estimate.ratios.canonical import (
     DirectionAndRadius,
@@ -104,9 +105,12 @@ def described(x: Tensor, z: Tensor) -> tuple[Described, Described]:
     return Features().fit(x[TRAIN])(x), Features().fit(z[TRAIN])(z)
 
 
+def parted(x: Described, z: Described) -> Rows:
+    return Rows(*(side.take(rows) for rows in (TRAIN, VAL) for side in (x, z)))
+
+
 def fitted(kind: type[LogRatio], x: Described, z: Described) -> LogRatio:
-    ratio = kind().fit(x.take(TRAIN), z.take(TRAIN))
-    return ratio.confirm(x.take(VAL), z.take(VAL))
+    return confirmed(kind, *parted(x, z))
 
 
 def test_every_member_has_a_kind_of_data_here() -> None:
@@ -146,7 +150,7 @@ def test_pairs_and_tables_agree_and_scores_have_a_floor(kind: type[LogRatio]) ->
 def test_the_chosen_form_is_hardly_worse_than_any_on_rows_held_out(kind: Callable) -> None:
     a, b = described(*kind()[:2])
     held = a.take(HELD), b.take(HELD)
-    chosen = choose(a, b, TRAIN, VAL)
+    (chosen,) = choose([parted(a, b)])
     losses = [fitted(other, a, b).losses(*held).mean().item() for other in FAMILY]
     assert chosen.ratio.losses(*held).mean().item() < 1.1 * min(losses) + 0.01
     assert set(chosen.losses) <= {member.__name__ for member in FAMILY}
@@ -154,7 +158,7 @@ def test_the_chosen_form_is_hardly_worse_than_any_on_rows_held_out(kind: Callabl
 
 def test_independent_columns_have_a_ratio_of_one() -> None:
     x, z = normal(3, 0.0)
-    chosen = choose(*described(x, z), TRAIN, VAL)
+    (chosen,) = choose([parted(*described(x, z))])
     assert isinstance(chosen.ratio, Independence)
     assert chosen.ratio.log_ratio(*described(x, z)).abs().max() < 1e-15
 
@@ -178,7 +182,7 @@ def test_functions_of_few_columns_are_not_counted_again_where_scores_are_large(k
     u, v = normal(2, rho)
     x, z = Features().fit(u[TRAIN]), Features().fit(v[TRAIN])
     fitted, chosen = ((x(u[rows]), z(v[rows])) for rows in (TRAIN, VAL))
-    ratio = kind().fit(*fitted).confirm(*chosen)
+    ratio = confirmed(kind, *fitted, *chosen)
     assert ratio.log_ratio(*chosen).mean() < 1.1 * -math.log(1 - rho**2)
 
 

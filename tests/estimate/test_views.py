@@ -2,6 +2,7 @@
 
 import torch
 
+from closed_forms import confirmed
 from mine_lightning.estimate.ratios import FAMILY
 from mine_lightning.estimate.views import FoldView
 
@@ -16,7 +17,7 @@ def test_equal_rows_are_seen_alike() -> None:
     for kind in FAMILY:
         view = FoldView().fit(x, z, train, val)
         a, b = view.describe(x, z)
-        ratio = kind().fit(a.take(train), b.take(train)).confirm(a.take(val), b.take(val))
+        ratio = confirmed(kind, *(side.take(rows) for rows in (train, val) for side in (a, b)))
         for code in (ratio.encode_x(a), view(x, z).x):
             alike = [code[levels == level] for level in range(4)]
             assert max((rows - rows[0]).abs().max() for rows in alike) < 1e-4

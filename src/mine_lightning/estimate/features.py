@@ -1,6 +1,7 @@
 """What a critic is shown of one side: normal scores, radii, and cosines of the ranks."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -15,18 +16,19 @@ __all__ = ["Described", "Features"]
 
 LARGEST = 6.0  # standard deviations
 COSINES = 8
+WAVES = range(2, COSINES + 1)  # half waves of a rank; the first is hardly more than u
 MOST_FUNCTIONS, LEAST_ROWS = 200, 10  # functions of a side, and rows for each of them
 
 
 @dataclass(frozen=True)
 class Described:
-    """Rows of one variable as critics see them.
+    """Rows of one variable as critics see them, perhaps of several samples.
 
     Attributes:
-        coordinates: The transformed, standardised columns u, shape ``(M, D)``, float64.
+        coordinates: The transformed, standardised columns u, shape ``(*, M, D)``, float64.
         values: The columns as they are, standardised; shape and type likewise.
         scaled: The columns less their medians, divided by their interquartile ranges, likewise.
-        radii: Normal scores of the two radii, shape ``(M, 2)``; of one column none, ``(M, 0)``.
+        radii: Normal scores of the two radii, ``(*, M, 2)``; of one column none, ``(*, M, 0)``.
         most: Largest number of functions.
     """
 
@@ -38,17 +40,19 @@ class Described:
 
     @cached_property
     def inputs(self) -> Tensor:
-        """What a network is shown, shape ``(M, F)``, float32."""
+        """What a network is shown, shape ``(*, M, F)``, float32."""
         u = self.coordinates
-        more = [self.radii] if self.radii.shape[1] else [(u * u - 1) / math.sqrt(2), _waves(u)]
-        return torch.cat([u, *more], dim=1).clamp(-LARGEST, LARGEST).float()
+        more = (
+            [self.radii] if self.radii.shape[-1] else [(u * u - 1) / math.sqrt(2), waves(u, WAVES)]
+        )
+        return torch.cat([u, *more], dim=-1).clamp(-LARGEST, LARGEST).float()
 
     @property
     def kinds(self) -> list[str]:
         """Kinds of :meth:`functions` that are not too many for the rows."""
-        columns = self.coordinates.shape[1]
-        waves = ["waves"] if COSINES * columns <= self.most else []
-        return ["modulated", *waves, *(["products"] if products_of(columns, self.most) else [])]
+        columns = self.coordinates.shape[-1]
+        cosines = ["waves"] if COSINES * columns <= self.most else []
+        return ["modulated", *cosines, *(["products"] if products_of(columns, self.most) else [])]
 
     def functions(self, kind: str) -> Tensor:
         """Return functions of u whose correlations with the other side's show dependence.
@@ -61,23 +65,23 @@ class Described:
           three and so on as long as they are few enough.
 
         Returns:
-            Shape ``(M, C)``, float64.
+            Shape ``(*, M, C)``, float64.
         """
-        return torch.cat([self.coordinates, self.beside(kind)], dim=1)
+        return torch.cat([self.coordinates, self.beside(kind)], dim=-1)
 
     def beside(self, kind: str) -> Tensor:
         """Return the functions of a kind without u."""
         u = self.coordinates
         if kind == "modulated":
-            return u * self.radii[:, :1] if self.radii.shape[1] else u[:, :0]
+            return u * self.radii[..., :1] if self.radii.shape[-1] else u[..., :0]
         if kind == "waves":
-            return _waves(u)[:, u.shape[1] :]
-        return _products(u, products_of(u.shape[1], self.most))
+            return waves(u, WAVES[1:])
+        return _products(u, products_of(u.shape[-1], self.most))
 
     @cached_property
     def all_functions(self) -> Tensor:
-        """The functions of all kinds, u once, shape ``(M, C)``, float64."""
-        return torch.cat([self.coordinates, *map(self.beside, self.kinds)], dim=1)
+        """The functions of all kinds, u once, shape ``(*, M, C)``, float64."""
+        return torch.cat([self.coordinates, *map(self.beside, self.kinds)], dim=-1)
 
     @property
     def _parts(self) -> tuple[Tensor, ...]:
@@ -85,8 +89,20 @@ class Described:
 
     def take(self, rows: Tensor | slice) -> "Described":
         """Return some of the rows."""
-        u, values, scaled, radii = (part[rows] for part in self._parts)
+        u, values, scaled, radii = (part[..., rows, :] for part in self._parts)
         return Described(u, values, scaled, radii, self.most)
+
+    def samples(self, places: Tensor) -> "Described":
+        """Return some of the samples."""
+        u, values, scaled, radii = (part[places] for part in self._parts)
+        return Described(u, values, scaled, radii, self.most)
+
+    @classmethod
+    def together(cls, samples: Sequence["Described"]) -> "Described":
+        """Stack rows of several samples, of as many rows and columns each."""
+        parts = zip(*(sample._parts for sample in samples), strict=True)
+        u, values, scaled, radii = map(torch.stack, map(list, parts))
+        return cls(u, values, scaled, radii, samples[0].most)
 
     def followed_by(self, others: "Described") -> "Described":
         """Return the rows, and others after them."""
@@ -174,17 +190,17 @@ def products_of(columns: int, most: int) -> list[tuple[int, ...]]:
 
 
 def _products(u: Tensor, sets: list[tuple[int, ...]]) -> Tensor:
-    even = (math.sqrt(3) * (2 * torch.special.ndtr(u) - 1)).T.contiguous()
+    even = (math.sqrt(3) * (2 * torch.special.ndtr(u) - 1)).movedim(-1, 0).contiguous()
     found: dict[tuple[int, ...], Tensor] = {(place,): column for place, column in enumerate(even)}
     for columns in sets:
         found[columns] = found[columns[:-1]] * even[columns[-1]]
-    return torch.stack([found[columns] for columns in sets], dim=1)
+    return torch.stack([found[columns] for columns in sets], dim=-1)
 
 
-def _waves(u: Tensor) -> Tensor:
-    """Return cosines of the ranks, k = 2, ..., 8, those of all columns for each k in turn."""
-    phase = math.pi * torch.special.ndtr(u)
-    return torch.cat([torch.cos(k * phase) for k in range(2, COSINES + 1)], dim=1)
+def waves(u: Tensor, half_waves: Sequence[int]) -> Tensor:
+    """Return cosines of the ranks, those of all columns for each number of half waves in turn."""
+    phase = math.pi * torch.special.ndtr(u).unsqueeze(-2)
+    return torch.cos(torch.tensor(half_waves).to(u).unsqueeze(1) * phase).flatten(-2)
 
 
 def quartiles(values: Tensor) -> Tensor:

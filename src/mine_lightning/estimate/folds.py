@@ -1,8 +1,9 @@
 """Cross-fitting: every row is scored by critics that neither trained nor were selected on it."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -20,12 +21,13 @@ from mine_lightning.data.transforms import (
     Transform,
 )
 from mine_lightning.estimate.networks import Widths
+from mine_lightning.estimate.ratios import Choice, Rows, choose
 from mine_lightning.estimate.splits import Folds, Splitter, split_folds
 from mine_lightning.estimate.tables import ROWS_SEEN, Tables, padded
 from mine_lightning.estimate.views import MOST_PRODUCTS, FoldView
 from mine_lightning.support.arguments import check_integer
 
-__all__ = ["CrossFitData", "FoldEvaluation", "Levels", "PassingEvaluation"]
+__all__ = ["CrossFitData", "FoldEvaluation", "Levels", "PassingEvaluation", "fit_together"]
 
 PAIRS_AT_ONCE = 4096  # scored, of each fold
 PAIRS_ON_A_DEVICE = 2**16  # likewise: a chunk costs an accelerator as many launches as another
@@ -164,14 +166,20 @@ class CrossFitData:
             device: Where the rows are moved to, once, for this and all that follows; where they are
                 by default.
         """
-        if self.views:
-            return
+        fit_together([self], device)
+
+    def look(self, device: torch.device | None) -> list[Rows]:
+        """Fit all but the closed forms, and return the rows that each fold's is chosen by."""
         self.device = device or self.device
-        train, val = (placed(rows, self.device) for rows in self.folds[:2])
         self.sides = placed(self.x, self.device), placed(self.z, self.device)
-        for parts in zip(train, val, strict=True):
-            view = FoldView(self.x_transform, self.z_transform)
-            self.views.append(view.fit(*self.sides, *parts))
+        self.views = [FoldView(self.x_transform, self.z_transform) for _ in self.folds.train]
+        parts = zip(*(placed(rows, self.device) for rows in self.folds[:2]), strict=True)
+        return [v.look(*self.sides, *rows) for v, rows in zip(self.views, parts, strict=True)]
+
+    def settle(self, choices: Iterable[Choice]) -> None:
+        """Take the closed forms that were chosen."""
+        for view, choice in zip(self.views, choices, strict=True):
+            view.settle(choice)
         self.tables = self.describe(torch.cat(self.folds[:2], dim=1))
 
     def describe(self, rows: Tensor, shown: bool = True) -> "Tables":
@@ -200,6 +208,14 @@ class CrossFitData:
         own = chosen == rows.unsqueeze(2)  # where a row stands twice
         chosen = torch.where(own, chosen.roll(1, 2), chosen)
         return FoldEvaluation(self, rows, lambda chunk: chosen[:, chunk], count, rows.shape[1])
+
+
+def fit_together(pairs: Sequence[CrossFitData], device: torch.device | None = None) -> None:
+    """Fit the views of several pairs of variables, see :meth:`CrossFitData.fit`."""
+    new = [pair for pair in pairs if not pair.views]
+    choices = iter(choose([rows for pair in new for rows in pair.look(device)]))
+    for pair in new:
+        pair.settle(islice(choices, len(pair.views)))
 
 
 @dataclass(eq=False)

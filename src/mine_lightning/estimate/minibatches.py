@@ -13,7 +13,7 @@ from mine_lightning.data.loading.placement import fits, placed, training_device
 from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.loading.stacks import Batch, Stacking
 from mine_lightning.data.samplers import Derangement
-from mine_lightning.estimate.folds import CrossFitData
+from mine_lightning.estimate.folds import CrossFitData, fit_together
 from mine_lightning.estimate.tables import filled
 
 __all__ = ["CrossFitDataModule", "FoldLoader"]
@@ -42,8 +42,7 @@ class CrossFitDataModule(LightningDataModule):
         device = training_device(self.trainer)
         portable = all(pair.portable for pair in self.pairs)
         there = portable and fits(sum(pair.values for pair in self.pairs), device)
-        for pair in self.pairs:
-            pair.fit(device if there else None)
+        fit_together(self.pairs, device if there else None)
 
     @property
     def device(self) -> torch.device:

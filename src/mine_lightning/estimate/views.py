@@ -9,7 +9,7 @@ from torch import Tensor
 from mine_lightning.data.transforms import Transform
 from mine_lightning.estimate.directions import CommonDirections, bounded
 from mine_lightning.estimate.features import Described, Features
-from mine_lightning.estimate.ratios import Choice, choose
+from mine_lightning.estimate.ratios import Choice, Rows, choose
 from mine_lightning.estimate.reduction import Reduction
 
 __all__ = ["MOST_PRODUCTS", "FoldView", "Seen"]
@@ -71,28 +71,35 @@ class FoldView:
 
     def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Self:
         """Fit on training rows, and choose on validation rows."""
-        train, first = train[:MOST_FITTED], (x[:1], z[:1])
-        rows = torch.cat([train, val])
-        fitted, chosen = torch.arange(len(rows), device=rows.device).split([len(train), len(val)])
-        x, z = x[rows].flatten(1), z[rows].flatten(1)
-        self.reduction.fit(x[fitted], z[fitted])
-        x, z = self.reduction.of_x(x), self.reduction.of_z(z)
-        a, b = (
-            features.fit_describe(side[fitted]).followed_by(features(side[chosen]))
-            for features, side in ((self.x_features, x), (self.z_features, z))
+        return self.settle(*choose([self.look(x, z, train, val)]))
+
+    def look(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Rows:
+        """Fit all but the closed form, and return the rows that it is chosen by."""
+        self._first, train = (x[:1], z[:1]), train[:MOST_FITTED]
+        (x, x_val), (z, z_val) = ((s[train].flatten(1), s[val].flatten(1)) for s in (x, z))
+        self.reduction.fit(x, z)
+        of_x, of_z = self.reduction.of_x, self.reduction.of_z
+        rows = Rows(
+            self.x_features.fit_describe(of_x(x)),
+            self.z_features.fit_describe(of_z(z)),
+            self.x_features(of_x(x_val)),
+            self.z_features(of_z(z_val)),
         )
-        self._find_directions(a, b, fitted[:ROWS_FOR_DIRECTIONS], chosen)
-        self.choice = choose(a, b, fitted, chosen)
-        self.one = self(*first)
+        self._find_directions(rows)
+        return rows
+
+    def settle(self, choice: Choice) -> Self:
+        """Take a closed form that was chosen."""
+        self.choice = choice
+        self.one = self(*self._first)
+        del self._first
         return self
 
-    def _find_directions(self, a: Described, b: Described, train: Tensor, val: Tensor) -> None:
-        (f, f_val), (g, g_val) = ((side.take(train), side.take(val)) for side in (a, b))
-        one = a.coordinates.shape[1] == b.coordinates.shape[1] == 1
-        kinds = [] if one else [kind for kind in a.kinds if kind in b.kinds]
+    def _find_directions(self, rows: Rows) -> None:
+        some = rows.some(ROWS_FOR_DIRECTIONS, len(rows.x_val.coordinates))
+        kinds = [kind for kind in rows.x.kinds if kind in rows.z.kinds] if rows.columns > 2 else []
         self.directions = {
-            kind: CommonDirections().fit(*(s.functions(kind) for s in (f, g, f_val, g_val)))
-            for kind in kinds
+            kind: CommonDirections().fit(*(side.functions(kind) for side in some)) for kind in kinds
         }
         waves, rest = self.directions.get("waves"), self.directions.get("modulated")
         if waves and rest and waves.strength < rest.strength + LEAST_GAIN:

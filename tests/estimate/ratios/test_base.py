@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from closed_forms import fitted
 from mine_lightning.estimate.features import Features
 from mine_lightning.estimate.ratios.base import (
     Independence,
@@ -30,21 +31,21 @@ class Product(LogRatio):
         return (a * b).squeeze(-1)
 
 
-def fitted(kind: type[LogRatio], rows: int = 50):
+def fitted_to_noise(kind: type[LogRatio], rows: int = 50):
     x, z = torch.randn(2, rows, 1, generator=seeded()).double()
     x, z = Features().fit(x)(x), Features().fit(z)(z)
-    return kind().fit(x, z), x, z
+    return fitted(kind, x, z), x, z
 
 
 def test_no_score_is_below_what_one_row_in_n_allows() -> None:
-    ratio, _, _ = fitted(Product, rows=50)
+    ratio, _, _ = fitted_to_noise(Product, rows=50)
     a, b = torch.tensor([[1e3], [0.0], [2.0]]).double(), torch.tensor([[-1e3], [1.0], [2.0]])
     doubted = torch.log((1 - 1 / 50) * torch.tensor([0.0, 1.0, math.exp(4)]) + 1 / 50)
     torch.testing.assert_close(ratio.score(a, b.double()), doubted.double(), atol=1e-6, rtol=0)
 
 
 def test_all_against_all_is_every_pair() -> None:
-    ratio, x, z = fitted(Product)
+    ratio, x, z = fitted_to_noise(Product)
     a, b = ratio.encode_x(x), ratio.encode_z(z)[:7]
     table = ratio.crosswise(a, b)
     assert table.shape == (50, 7)
@@ -52,7 +53,7 @@ def test_all_against_all_is_every_pair() -> None:
 
 
 def test_independence_has_a_loss_of_two_bits() -> None:
-    ratio, x, z = fitted(Independence)
+    ratio, x, z = fitted_to_noise(Independence)
     torch.testing.assert_close(
         ratio.losses(x, z), torch.full((50,), 2 * math.log(2)).double(), atol=1e-6, rtol=0
     )

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from closed_forms import confirmed, fitted
 from mine_lightning.estimate.features import Described, Features
 from mine_lightning.estimate.ratios.canonical import (
     Canonical,
@@ -33,7 +34,7 @@ def described(rows: Tensor) -> Described:
 def test_the_log_ratio_of_a_normal_pair_is_the_known_one(kind: type[Canonical]) -> None:
     x, z = normal(1, 0.8)
     sides = described(x), described(z)
-    found = kind().fit(*sides).log_ratio(*sides)
+    found = fitted(kind, *sides).log_ratio(*sides)
     error = found - log_ratio(x, z, 0.8).squeeze(1)
     assert error.square().mean().sqrt() < 0.1
 
@@ -42,7 +43,7 @@ def test_normal_scores_do_not_feel_increasing_functions_and_values_do() -> None:
     x, z = normal(2, 0.8)
     plain, bent = (described(x), described(z)), (described(x.exp()), described(z**3))
     for kind, same in ((NormalScores, True), (Values, False)):
-        scores = [kind().fit(*sides).log_ratio(*sides) for sides in (plain, bent)]
+        scores = [fitted(kind, *sides).log_ratio(*sides) for sides in (plain, bent)]
         assert torch.allclose(*scores, atol=1e-9) == same
 
 
@@ -51,8 +52,8 @@ def test_rows_that_were_not_seen_choose_how_many_pairs_are_used() -> None:
     z[:, 2] = 0.9 * x[:, 2] + math.sqrt(1 - 0.81) * z[:, 2]
     sides = described(x), described(z)
     train, rest = torch.arange(ROWS).split([300, ROWS - 300])
-    ratio = Values().fit(*(side.take(train) for side in sides))
-    kept = ratio.confirm(*(side.take(rest) for side in sides)).pairs.correlations
+    parts = (side.take(rows) for rows in (train, rest) for side in sides)
+    kept = confirmed(Values, *parts).pairs.correlations
     assert len(kept) == 1
     assert kept[0].item() == pytest.approx(0.9, abs=0.05)
 
@@ -91,5 +92,5 @@ def test_functions_of_the_same_variables_are_not_counted_twice(seed: int) -> Non
     train, val = (
         [side.take(part) for side in sides] for part in torch.arange(rows).split([5000, 1000])
     )
-    found = Values().fit(*train).confirm(*val).log_ratio(*val).mean()
+    found = confirmed(Values, *train, *val).log_ratio(*val).mean()
     assert found.item() == pytest.approx(nats, abs=0.7)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from closed_forms import confirmed
 from mine_lightning.estimate.features import Described, Features
 from mine_lightning.estimate.ratios.copulas import CELLS, MatchedColumns, histograms, smoothed
 from shared import seeded
@@ -31,8 +32,9 @@ def uniform() -> tuple[Described, Described]:
 def test_matched_columns_find_their_partners_and_more_than_a_normal_pair_shares() -> None:
     x, z = uniform()
     train, val, held = torch.arange(ROWS).split([12_000, 3_000, 5_000])
-    ratio = MatchedColumns().fit(x.take(train), z.take(train))
-    ratio.confirm(x.take(val), z.take(val))
+    ratio = confirmed(
+        MatchedColumns, *(side.take(rows) for rows in (train, val) for side in (x, z))
+    )
     pairs = torch.cat([ratio.columns_of_x(x), ratio.columns_of_z(z)], 1).T.corrcoef()
     assert (pairs[:2, 2:].diagonal() > 0.5).all()
     terms = ratio.log_ratio(x.take(held), z.take(held))
@@ -41,4 +43,4 @@ def test_matched_columns_find_their_partners_and_more_than_a_normal_pair_shares(
 
 def test_a_histogram_counts_every_row_of_every_pair() -> None:
     cells = torch.randint(CELLS**2, (500, 2), generator=seeded()) + torch.tensor([0, CELLS**2])
-    assert histograms(cells, 2).sum((1, 2)).tolist() == [500, 500]
+    assert histograms(cells, [2]).sum((1, 2)).tolist() == [500, 500]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from closed_forms import confirmed, fitted
 from mine_lightning.estimate.features import Described, Features
 from mine_lightning.estimate.ratios.mixtures import NormalMixture, responsibilities
 from shared import seeded
@@ -25,15 +26,16 @@ def clusters(apart: float, sizes: tuple[int, ...] = (3_000, 1_000)) -> tuple[Ten
 
 def test_far_clusters_are_told_apart_by_every_row() -> None:
     rows, labels = clusters(12.0)
-    shares = responsibilities(rows, 2)
+    (shares,) = responsibilities(rows.unsqueeze(0), 2)
     assert shares.dtype == torch.float64
-    torch.testing.assert_close(shares.sum(1), torch.ones(ROWS).double(), atol=1e-6, rtol=0)
-    assert sorted(shares.mean(0).tolist()) == pytest.approx([0.25, 0.75], abs=1e-3)
-    assert len(torch.stack([shares.argmax(1), labels]).unique(dim=1).T) == 2
+    torch.testing.assert_close(shares.sum(0), torch.ones(ROWS).double(), atol=1e-6, rtol=0)
+    assert sorted(shares.mean(1).tolist()) == pytest.approx([0.25, 0.75], abs=1e-3)
+    assert len(torch.stack([shares.argmax(0), labels]).unique(dim=1).T) == 2
 
 
 def test_one_component_holds_every_row_whole() -> None:
-    assert torch.equal(responsibilities(clusters(1.0)[0], 1), torch.ones(ROWS, 1).double())
+    shares = responsibilities(clusters(1.0)[0].unsqueeze(0), 1)
+    assert torch.equal(shares, torch.ones(1, 1, ROWS).double())
 
 
 def test_what_clusters_share_is_the_entropy_of_their_shares() -> None:
@@ -41,8 +43,7 @@ def test_what_clusters_share_is_the_entropy_of_their_shares() -> None:
     sides = described(rows[:, :1].double()), described(rows[:, 1:].double())
     order = torch.randperm(ROWS, generator=seeded())
     train, val, held = order.split([2_400, 600, 1_000])
-    ratio = NormalMixture().fit(*(side.take(train) for side in sides))
-    ratio.confirm(*(side.take(val) for side in sides))
+    ratio = confirmed(NormalMixture, *(side.take(part) for part in (train, val) for side in sides))
     terms = ratio.log_ratio(*(side.take(held) for side in sides))
     entropy = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
     assert terms.mean().item() == pytest.approx(entropy, abs=0.06)
@@ -51,7 +52,7 @@ def test_what_clusters_share_is_the_entropy_of_their_shares() -> None:
 def test_a_table_of_scores_holds_the_pairs() -> None:
     rows, _ = clusters(3.0)
     sides = described(rows[:, :1].double()), described(rows[:, 1:].double())
-    ratio = NormalMixture().fit(*sides)
+    ratio = fitted(NormalMixture, *sides)
     a, b = ratio.encode_x(sides[0])[:40], ratio.encode_z(sides[1])[:40]
     torch.testing.assert_close(ratio.crosswise(a, b).diagonal(), ratio.pairwise(a, b))
 

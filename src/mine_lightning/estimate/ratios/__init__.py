@@ -5,9 +5,10 @@ To add one, write a class with ``fit`` and the encodings, see
 """
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from mine_lightning.estimate.features import Described
@@ -26,7 +27,7 @@ from mine_lightning.estimate.ratios.copulas import (
 )
 from mine_lightning.estimate.ratios.mixtures import NormalMixture
 
-__all__ = ["FAMILY", "Choice", "LogRatio", "choose"]
+__all__ = ["FAMILY", "Choice", "LogRatio", "Rows", "choose"]
 
 FAMILY: tuple[type[LogRatio], ...] = (
     NormalScores,
@@ -49,7 +50,11 @@ NEAR = 2.0  # standard errors of a difference: of closed forms nearer than this 
 # columns of `benchmarks/frontier.py`; none at all, whichever form claims the most.
 NONE = 0.01  # pairs, of all that are scored: losses of less are alike
 LEAST_SCREENED, ROWS_PER_COLUMN = 2_000, 100  # training rows that the family is fitted on first
+VALUES_TOGETHER = 2**14  # numbers in the columns of samples that are fitted together, at most
 VALIDATION_ROWS = 500  # what 5,000 rows have; 250 and 2,000 change nothing where rows are fewer
+
+
+Fits = dict[type[LogRatio], tuple[LogRatio, Tensor]]
 
 
 class Choice(NamedTuple):
@@ -69,39 +74,97 @@ class Choice(NamedTuple):
         return type(self.ratio).__name__
 
 
-def choose(x: Described, z: Described, train: Tensor, val: Tensor) -> Choice:
+class Rows(NamedTuple):
+    """Rows of both sides, as a closed form is fitted to them and judged."""
+
+    x: Described
+    z: Described
+    x_val: Described
+    z_val: Described
+
+    def some(self, train: int, val: int) -> "Rows":
+        """Return the first of the training rows, and of the validation rows."""
+        sides = zip(self, (train, train, val, val), strict=True)
+        return Rows(*(side.take(slice(count)) for side, count in sides))
+
+    @classmethod
+    def together(cls, samples: "Sequence[Rows]") -> "Rows":
+        """Stack those of samples with the same :attr:`shapes`."""
+        return cls(*map(Described.together, zip(*samples, strict=True)))
+
+    @property
+    def columns(self) -> int:
+        """The number of columns of both sides together."""
+        return self.x.coordinates.shape[-1] + self.z.coordinates.shape[-1]
+
+    @property
+    def train(self) -> int:
+        """The number of training rows."""
+        return self.x.coordinates.shape[-2]
+
+    @property
+    def shapes(self) -> tuple[torch.Size, ...]:
+        """What samples that are fitted together have in common."""
+        return tuple(side.coordinates.shape for side in self)
+
+
+def choose(samples: Sequence[Rows]) -> list[Choice]:
     """Fit the family on training rows, and choose by the logistic loss of validation rows.
 
     All are fitted on some of the rows first; the best, and the simplest that is hardly worse, on
     all.
 
     Args:
-        x: All rows of x.
-        z: All rows of z.
-        train: Row numbers, in random order.
-        val: Row numbers, in random order.
+        samples: Rows in random order, of all folds of any number of pairs of variables.
     """
-    columns = x.coordinates.shape[1] + z.coordinates.shape[1]
-    some = train[: max(LEAST_SCREENED, ROWS_PER_COLUMN * columns)]
-    kinds = [kind for kind in FAMILY if kind.suits(x.take(some), z.take(some))]
-    found = _fitted(x, z, some, val[:VALIDATION_ROWS], kinds)
-    losses = {kind.__name__: loss.mean().item() for kind, (_, loss) in found.items()}
-    if len(some) < len(train):
-        found = _fitted(x, z, train, val, _best(found))
-    ratio, loss = _simplest(list(found.values()))
+    fewer = [rows.some(screened(rows), VALIDATION_ROWS) for rows in samples]
+    found = _fitted(fewer, [FAMILY] * len(samples))
+    losses = [{kind.__name__: f[1].mean().item() for kind, f in fits.items()} for fits in found]
+    whole = [n for n, rows in enumerate(samples) if screened(rows) < rows.train]
+    refitted = _fitted([samples[n] for n in whole], [_best(found[n]) for n in whole])
+    for n, fits in zip(whole, refitted, strict=True):
+        found[n] = fits
+    return [
+        Choice(_better_than_none(*_simplest(list(fits.values())), rows), each)
+        for fits, rows, each in zip(found, samples, losses, strict=True)
+    ]
+
+
+def screened(rows: Rows) -> int:
+    """Return the number of training rows that the family is fitted on first."""
+    return max(LEAST_SCREENED, ROWS_PER_COLUMN * rows.columns)
+
+
+def _better_than_none(ratio: LogRatio, loss: Tensor, rows: Rows) -> LogRatio:
     gain = 2 * math.log(2) - loss
-    if not gain.mean() > LEAST_GAIN * gain.std() / math.sqrt(len(gain)) + ROUNDING:
-        ratio = Independence().fit(x.take(train), z.take(train))
-    return Choice(ratio, losses)
+    if gain.mean() > LEAST_GAIN * gain.std() / math.sqrt(len(gain)) + ROUNDING:
+        return ratio
+    return Independence().fit(rows.x, rows.z)
 
 
-def _fitted(
-    x: Described, z: Described, train: Tensor, val: Tensor, kinds: Iterable[type[LogRatio]]
-) -> dict[type[LogRatio], tuple[LogRatio, Tensor]]:
-    """Return each kind, fitted, with its losses on the validation rows."""
-    rows, others = (x.take(train), z.take(train)), (x.take(val), z.take(val))
-    ratios = {kind: kind().fit(*rows).confirm(*others) for kind in kinds}
-    return {kind: (ratio, ratio.losses(*others)) for kind, ratio in ratios.items()}
+def _fitted(samples: Sequence[Rows], kinds: Sequence[Sequence[type[LogRatio]]]) -> list[Fits]:
+    """Return the kinds asked for that suit each sample, fitted, with their validation losses."""
+    found: list[Fits] = [{} for _ in samples]
+    for places in _chunks(samples, kinds):
+        rows = Rows.together([samples[place] for place in places])
+        for kind in kinds[places[0]]:
+            if kind.suits(rows.x, rows.z):
+                for place, fit in zip(places, kind.fit_each(*rows), strict=True):
+                    found[place][kind] = fit
+    return found
+
+
+def _chunks(samples: Sequence[Rows], kinds: Sequence[Sequence[Any]]) -> Iterator[list[int]]:
+    """Yield the places of samples that are fitted together: small ones cost hardly more than one.
+
+    Larger ones would push each other out of the processor's cache.
+    """
+    alike: dict[Any, list[int]] = {}
+    for place, (rows, own) in enumerate(zip(samples, kinds, strict=True)):
+        alike.setdefault((rows.shapes, *own), []).append(place)
+    for (shapes, *_), places in alike.items():
+        most = max(1, VALUES_TOGETHER // sum(shape.numel() for shape in shapes[:2]))
+        yield from (places[n : n + most] for n in range(0, len(places), most))
 
 
 def _simplest(found: list[tuple[LogRatio, Tensor]]) -> tuple[LogRatio, Tensor]:
@@ -123,7 +186,7 @@ def _is_none(losses: Tensor) -> bool:
     return bool(losses.mean() < NONE / (PARTNERS * len(losses)))
 
 
-def _best(found: dict[type[LogRatio], tuple[LogRatio, Tensor]]) -> list[type[LogRatio]]:
+def _best(found: Fits) -> list[type[LogRatio]]:
     """Return the kind with the least loss, after the simplest that is hardly worse."""
     ordered = sorted(found, key=lambda kind: found[kind][1].mean().item())
     best = found[ordered[0]][1]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mine_lightning.estimate.features import Described
+from mine_lightning.estimate.ratios.samples import PerSample
 from mine_lightning.estimate.readout import TILT
 
 __all__ = [
@@ -34,12 +35,16 @@ LEAST_APART, MOST_APART = 100, 1_000  # rows that are scored all with all
 CERTAIN = 2.0  # standard errors
 
 
-class LogRatio:
+class LogRatio(PerSample):
     r"""Base of the closed forms of :math:`\ln p(x, z) / (p(x) p(z))`.
 
     Each is fitted on training rows, ``fit``, and may choose how much of itself it uses on
     validation rows, ``confirm``. A row is encoded once, by its own side alone, and encoded rows are
     scored in pairs or all against all, so that a row with many partners is cheap.
+
+    S samples of as many rows and columns, such as those of all folds, are fitted at once: what is
+    learned has a first dimension of S, until :meth:`fit_each` takes it apart. In the shapes below,
+    ``*`` stands for S or for nothing.
 
     No sample of N rows excludes that one in N of them does not follow the closed form: with T its
     log ratio, the score is that of a mixture with independence,
@@ -59,17 +64,35 @@ class LogRatio:
         """Whether there are columns and training rows enough for it."""
         return True
 
+    @classmethod
+    def fit_each(
+        cls, x: Described, z: Described, x_val: Described, z_val: Described
+    ) -> list[tuple[Self, Tensor]]:
+        """Fit on the training rows of S samples, and confirm on their validation rows.
+
+        Returns:
+            The closed form of each sample, and its losses on its validation rows, shape ``(n,)``.
+        """
+        ratio = cls().fit(x, z).confirm(x_val, z_val)
+        losses = ratio.losses(x_val, z_val)
+        each = (ratio.of_sample(n, len(losses)).trimmed() for n in range(len(losses)))
+        return list(zip(each, losses, strict=True))
+
     def fit(self, x: Described, z: Described) -> Self:
-        """Fit on training rows, and return the closed form."""
-        self.rows = len(x.coordinates)
+        """Fit on the training rows of S samples, ``(S, N, D)``, and return the closed form."""
+        self.rows = x.coordinates.shape[-2]
         return self
 
     def confirm(self, x: Described, z: Described) -> Self:
         """Choose, on validation rows, how much of what was fitted is used."""
         return self
 
+    def trimmed(self) -> Self:
+        """Leave out what is not used, of one sample."""
+        return self
+
     def encode_x(self, x: Described) -> Tensor:
-        """Return what the scores depend on of rows of x, shape ``(M, R)``, float64."""
+        """Return what the scores depend on of rows of x, shape ``(*, M, R)``, float64."""
         raise NotImplementedError
 
     def encode_z(self, z: Described) -> Tensor:
@@ -77,17 +100,17 @@ class LogRatio:
         raise NotImplementedError
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return T of encoded rows, shape ``(*,)``, in nats.
+        """Return T of encoded rows, shape ``(*, ...)``, in nats.
 
         Args:
-            a: Encoded rows of x, shape ``(*, R)``; the batch dimensions ``*`` broadcast.
+            a: Encoded rows of x, shape ``(*, ..., R)``; the dimensions between broadcast.
             b: Encoded rows of z, likewise.
         """
         raise NotImplementedError
 
     def crosswise(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return T of all N encoded rows of x with all M encoded rows of z, shape ``(N, M)``."""
-        return self.pairwise(a.unsqueeze(1), b)
+        """Return T of all N encoded rows of x with all M encoded rows of z, ``(*, N, M)``."""
+        return self.pairwise(a.unsqueeze(-2), b.unsqueeze(-3))
 
     def paired(self, code: Tensor) -> Tensor:
         """Return the columns of encoded rows that depend in pairs, the strongest first, if any."""
@@ -102,9 +125,10 @@ class LogRatio:
         return self.score(self.encode_x(x), self.encode_z(z))
 
     def losses(self, x: Described, z: Described) -> Tensor:
-        """Return the logistic loss of each row, see :func:`logistic_losses`."""
+        """Return the logistic loss of each row, ``(*, M)``, see :func:`logistic_losses`."""
         a, b = self.encode_x(x), self.encode_z(z)
-        return logistic_losses(self.pairwise(a, b), self.crosswise(a, b[: self.partners(a)]))
+        few = b[..., : self.partners(a), :]
+        return logistic_losses(self.pairwise(a, b), self.crosswise(a, few))
 
     def partners(self, a: Tensor) -> int:
         """Return the number of partners that the losses of encoded rows are computed with."""
@@ -119,10 +143,10 @@ class Independence(LogRatio):
     """No dependence: a ratio of 1 everywhere. What any other closed form has to beat."""
 
     def encode_x(self, x: Described) -> Tensor:
-        return x.coordinates[:, :0]
+        return x.coordinates[..., :0]
 
     def encode_z(self, z: Described) -> Tensor:
-        return z.coordinates[:, :0]
+        return z.coordinates[..., :0]
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         return (a + b).sum(-1)
@@ -137,21 +161,21 @@ def logistic_losses(joint: Tensor, table: Tensor) -> Tensor:
     log ratio. Only values in float64 tell large ratios apart.
 
     Args:
-        joint: Scores of pairs drawn together, shape ``(N,)``, float64.
-        table: Scores of the rows of x with the first K rows of z, shape ``(N, K)``, float64.
+        joint: Scores of pairs drawn together, shape ``(*, N)``, float64.
+        table: Scores of the rows of x with the first K rows of z, shape ``(*, N, K)``, float64.
 
     Returns:
-        Shape ``(N,)``; :math:`2 \ln 2` each where all scores are 0.
+        Shape ``(*, N)``; :math:`2 \ln 2` each where all scores are 0.
 
     Example:
         >>> logistic_losses(torch.zeros(3), torch.zeros(3, 2))
         tensor([1.3863, 1.3863, 1.3863])
     """
-    losses, count = F.softplus(table.float()), min(table.shape)  # sums, to a millionth
-    losses.diagonal().zero_()
-    others = torch.full_like(joint, table.shape[1])
-    others[:count] -= 1
-    return F.softplus(-joint) + losses.sum(1) / others.clamp(min=1)
+    losses, count = F.softplus(table.float()), min(table.shape[-2:])  # sums, to a millionth
+    losses.diagonal(dim1=-2, dim2=-1).zero_()
+    others = torch.full_like(joint, table.shape[-1])
+    others[..., :count] -= 1
+    return F.softplus(-joint) + losses.sum(-1) / others.clamp(min=1)
 
 
 def log_partition(table: Tensor) -> float:
@@ -181,15 +205,17 @@ def log_partition(table: Tensor) -> float:
     return found if found > CERTAIN * error else 0.0
 
 
-def least(losses: Mapping[Tried, Tensor]) -> Tried:
-    """Return the first with the least loss, of losses that are read off their device together.
+def least(losses: Mapping[Tried, Tensor]) -> tuple[list[Tried], Tensor]:
+    """Return what was tried, and the place of the first with the least loss in each sample.
+
+    Args:
+        losses: Losses of the samples, shape ``(*,)``, of what was tried.
 
     Example:
-        >>> least({"a": torch.tensor(0.5), "b": torch.tensor(0.25)})
-        'b'
+        >>> least({"a": torch.tensor([0.5, 0.0]), "b": torch.tensor([0.25, 0.0])})
+        (['a', 'b'], tensor([1, 0]))
     """
-    values = torch.stack(list(losses.values())).tolist()
-    return list(losses)[values.index(min(values))]
+    return list(losses), torch.stack(list(losses.values())).argmin(0)
 
 
 def ranks(most: int) -> list[int]:

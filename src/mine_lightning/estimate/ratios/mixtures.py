@@ -1,19 +1,13 @@
 """The closed form of a mixture of normal distributions of x and z together."""
 
 import math
-import warnings
-from collections.abc import Iterable, Iterator
-from operator import itemgetter
+from dataclasses import dataclass
 from typing import Self
 
 import torch
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
-from torch.nn import functional as F
 
 from mine_lightning.critics.gaussian import (
-    CanonicalPairs,
     all_pairs,
     gaussian_log_ratio,
     population,
@@ -22,46 +16,99 @@ from mine_lightning.critics.gaussian import (
 )
 from mine_lightning.estimate.features import Described
 from mine_lightning.estimate.ratios.base import LogRatio
+from mine_lightning.estimate.ratios.samples import PerSample, against
 
 __all__ = ["NormalMixture"]
 
 # `benchmarks/constants.py`: with 7 errors change by .0008 ± .0011 nats, with 30 by .0001 ± .0005.
 STEPS = 15  # of expectation maximisation
+MEANS = 10  # steps of k-means, which it begins from
 FLOOR = 1e-4  # of variances, beside a variance of 1: atoms and collinear columns stay finite
 MOST_COLUMNS, ROWS_PER_COLUMN = 160, 20  # of both sides together
 LEAST_ROWS = 2  # of a component, for each column of a side
+SIZES = 3, 1, 2, 4, 5  # numbers of components, in the order in which they are tried
 
 
-class Component:
-    """A normal component: the log densities of its marginals, and their log ratio.
+@dataclass(eq=False)
+class Marginals(PerSample):
+    """The normal components of one side, K of each sample.
+
+    Attributes:
+        means: Shape ``(*, K, D)``.
+        factors: Cholesky factors of their covariances, shrunk, shape ``(*, K, D, D)``.
+        directions: Of the canonical variates, shape ``(*, K, D, R)``.
+    """
+
+    means: Tensor
+    factors: Tensor
+    directions: Tensor
+
+    def log_densities(self, rows: Tensor) -> Tensor:
+        """Return them of rows, shape ``(*, M, D)``, up to a constant, shape ``(*, M, K)``."""
+        return _log_densities(self._centred(rows), self.factors).mT
+
+    def variates(self, rows: Tensor) -> Tensor:
+        """Return the variates of each component, side by side, shape ``(*, M, K R)``."""
+        return (self.directions.mT @ self._centred(rows)).flatten(-3, -2).mT
+
+    def _centred(self, rows: Tensor) -> Tensor:
+        return rows.mT.unsqueeze(-3) - self.means.unsqueeze(-1)  # (*, K, D, M)
+
+
+class Components(PerSample):
+    """Normal components: the log densities of their marginals, and their log ratios.
 
     The canonical correlations are those of the population, see
     :func:`~mine_lightning.critics.gaussian.canonical_pairs`, and the covariances of the
     marginals are shrunk, as the rows of a component are few.
+
+    Args:
+        x: Rows, shape ``(S, N, D_x)``.
+        z: Rows, shape ``(S, N, D_z)``.
+        weights: The share of each component in each row, shape ``(S, K, N)``.
     """
 
     def __init__(self, x: Tensor, z: Tensor, weights: Tensor) -> None:
-        rows, size = float(weights.sum()), len(weights)
-        self.log_share = math.log(rows / size)
-        self.means = [weights @ side / rows for side in (x, z)]
-        a, b = ((side - mean) for side, mean in zip((x, z), self.means, strict=True))
-        within = [_covariance(side, side, weights) for side in (a, b)]
-        white = [whitening(_floored(c)) for c in within]
-        u, sample, vh = singular_values(white[0].T @ _covariance(a, b, weights) @ white[1])
-        shares = [w.shape[1] / rows for w in white]
-        rho = population(sample, *shares)
-        self.pairs = CanonicalPairs(white[0] @ u, white[1] @ vh.T, rho)
-        self.factors = [factor(_shrunk(_floored(c), rows)) for c in within]
+        rows = weights.sum(-1, keepdim=True)  # (S, K, 1)
+        self.kept = rows.squeeze(-1) > LEAST_ROWS * max(x.shape[-1], z.shape[-1])
+        rows = rows.clamp(min=1)
+        self.log_shares = (rows.squeeze(-1) / weights.shape[-1]).log()
+        means = [weights @ side / rows for side in (x, z)]
+        a, b = (
+            s.mT.unsqueeze(-3) - m.unsqueeze(-1) for s, m in zip((x, z), means, strict=True)
+        )  # (S, K, D, N)
+        within = [_floored(_covariances(side, side, weights)) for side in (a, b)]
+        white = [whitening(covariance) for covariance in within]
+        u, sample, vh = singular_values(white[0].mT @ _covariances(a, b, weights) @ white[1])
+        shares = [w.any(-2).sum(-1, keepdim=True) / rows for w in white]
+        self.correlations = population(sample, *shares)
+        self.x_side, self.z_side = (
+            Marginals(mean, factor(_shrunk(covariance, rows.unsqueeze(-1))), directions)
+            for mean, covariance, directions in zip(
+                means, within, (white[0] @ u, white[1] @ vh.mT), strict=True
+            )
+        )
 
-    def log_density(self, rows: Tensor, side: int) -> Tensor:
-        """Return the log of share times marginal density, up to a constant, shape ``(M,)``."""
-        factor = self.factors[side]
-        scaled = torch.linalg.solve_triangular(factor, (rows - self.means[side]).T, upper=False)
-        return self.log_share - scaled.square().sum(0) / 2 - factor.diagonal().log().sum()
+    def encode(self, rows: Tensor, side: Marginals) -> Tensor:
+        """Return the log posteriors, then the variates of each component."""
+        return torch.cat([self._posteriors(rows, side), side.variates(rows)], dim=-1)
 
-    def variates(self, rows: Tensor, side: int) -> Tensor:
-        directions = (self.pairs.x_directions, self.pairs.z_directions)[side]
-        return (rows - self.means[side]) @ directions
+    def _posteriors(self, rows: Tensor, side: Marginals) -> Tensor:
+        densities = side.log_densities(rows) + self.log_shares.unsqueeze(-2)
+        return densities.masked_fill(~self.kept.unsqueeze(-2), -math.inf).log_softmax(-1)
+
+    def split(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log posteriors, shape ``(*, ..., K)``, and variates, ``(*, ..., K, R)``."""
+        count, variates = self.correlations.shape[-2:]
+        posteriors, rest = code.tensor_split([count], dim=-1)
+        return posteriors, rest.unflatten(-1, (count, variates))
+
+    def trimmed(self) -> Self:
+        """Leave out components that hold next to no rows, of one sample."""
+        kept = self.kept.nonzero().flatten()
+        for held in (self, self.x_side, self.z_side):
+            vars(held).update({k: v[kept] for k, v in vars(held).items() if torch.is_tensor(v)})
+        return self
 
 
 class NormalMixture(LogRatio):
@@ -74,121 +121,147 @@ class NormalMixture(LogRatio):
 
     The number of components, from 2 to 5, is chosen on validation rows; only three are tried where
     three are no better than one.
+
+    Args:
+        size: The number of components.
     """
 
-    components: list[Component]
+    components: Components
+
+    def __init__(self, size: int = 3) -> None:
+        self.size = size
 
     @classmethod
     def suits(cls, x: Described, z: Described) -> bool:
-        columns = x.values.shape[1] + z.values.shape[1]
-        return columns <= min(MOST_COLUMNS, len(x.values) / ROWS_PER_COLUMN)
+        columns = x.values.shape[-1] + z.values.shape[-1]
+        return columns <= min(MOST_COLUMNS, x.values.shape[-2] / ROWS_PER_COLUMN)
+
+    @classmethod
+    def fit_each(
+        cls, x: Described, z: Described, x_val: Described, z_val: Described
+    ) -> list[tuple[Self, Tensor]]:
+        found: dict[int, tuple[Self, Tensor]] = {}
+        places, least = torch.arange(len(x.values)), torch.full((len(x.values),), math.inf).double()
+        for size in SIZES:
+            if len(places) == 0:
+                break
+            mixture = cls(size).fit(x.samples(places), z.samples(places))
+            losses = mixture.losses(x_val.samples(places), z_val.samples(places))
+            means = losses.mean(-1).cpu()
+            better = ~(means >= least[places])
+            for place in better.nonzero().flatten().tolist():
+                found[int(places[place])] = mixture.of_sample(place, len(places)), losses[place]
+            least[places] = torch.where(better, means, least[places])
+            places = places[better if size > 2 else ~better]
+        return [(found[place][0].trimmed(), found[place][1]) for place in range(len(found))]
 
     def fit(self, x: Described, z: Described) -> Self:
-        self.training = x.values, z.values
-        self._split(3)
+        weights = responsibilities(torch.cat([x.values, z.values], dim=-1), self.size)
+        self.components = Components(x.values, z.values, weights)
         return super().fit(x, z)
 
-    def confirm(self, x: Described, z: Described) -> Self:
-        found = [(self.losses(x, z).mean().item(), self.components)]
-        for size in (1, 2, 4, 5):
-            self._split(size)
-            found.append((self.losses(x, z).mean().item(), self.components))
-            if min(found, key=itemgetter(0)) is not (found[-1] if size > 2 else found[0]):
-                break
-        self.components = min(found, key=itemgetter(0))[1]
-        del self.training
+    def trimmed(self) -> Self:
+        self.components.trimmed()
         return self
 
-    def _split(self, size: int) -> None:
-        x, z = self.training
-        weights = responsibilities(torch.cat([x, z], dim=1), size)
-        least = LEAST_ROWS * max(x.shape[1], z.shape[1])
-        self.components = [Component(x, z, w) for w in weights.T if w.sum() > least]
-
     def encode_x(self, x: Described) -> Tensor:
-        return self._encode(x.values, 0)
+        return self.components.encode(x.values, self.components.x_side)
 
     def encode_z(self, z: Described) -> Tensor:
-        return self._encode(z.values, 1)
-
-    def _encode(self, rows: Tensor, side: int) -> Tensor:
-        """Return the log posteriors, then the variates of each component."""
-        densities = [component.log_density(rows, side) for component in self.components]
-        posteriors = torch.stack(densities, dim=1).log_softmax(1)
-        return torch.cat([posteriors, *(c.variates(rows, side) for c in self.components)], dim=1)
-
-    def _parts(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield log posterior and variates of each component."""
-        count = len(self.components)
-        posteriors, variates = rows[..., :count], rows[..., count:].chunk(count, dim=-1)
-        yield from zip(posteriors.unbind(-1), variates, strict=True)
+        return self.components.encode(z.values, self.components.z_side)
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
-        parts = zip(self.components, self._parts(a), self._parts(b), strict=True)
-        return _log_sum(
-            p + q - k.log_share + gaussian_log_ratio(u, v, k.pairs.correlations)
-            for k, (p, u), (q, v) in parts
-        )
+        (p, u), (q, v) = map(self.components.split, (a, b))
+        shares, rho = self.components.log_shares, self.components.correlations
+        within = gaussian_log_ratio(u, v, against(rho.flatten(-2), b).unflatten(-1, rho.shape[-2:]))
+        return (p + q - against(shares, q) + within).logsumexp(-1)
 
     def crosswise(self, a: Tensor, b: Tensor) -> Tensor:
-        parts = zip(self.components, self._parts(a), self._parts(b), strict=True)
-        return _log_sum(
-            p.unsqueeze(1) + q - k.log_share + all_pairs(u, v, k.pairs.correlations)
-            for k, (p, u), (q, v) in parts
-        )
-
-
-def _log_sum(terms: Iterable[Tensor]) -> Tensor:
-    return torch.stack(list(terms)).logsumexp(0)
+        (p, u), (q, v) = map(self.components.split, (a, b))
+        shares, rho = self.components.log_shares, self.components.correlations
+        within = all_pairs(u.movedim(-2, -3), v.movedim(-2, -3), rho)  # (*, K, N, M)
+        within += p.mT.unsqueeze(-1) - shares[..., None, None]
+        return (within + q.mT.unsqueeze(-2)).logsumexp(-3)
 
 
 def responsibilities(rows: Tensor, size: int) -> Tensor:
     """Return the share of each normal component in each row, by expectation maximisation.
 
     Args:
-        rows: Shape ``(N, D)``, standardised.
+        rows: Standardised rows of S samples, in random order, shape ``(S, N, D)``.
         size: Number K of components.
 
     Returns:
-        Shape ``(N, K)``, float64.
+        Shape ``(S, K, N)``, float64.
     """
     if size == 1:
-        return rows.new_ones(len(rows), 1, dtype=torch.float64)
-    rows = rows.float()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than components
-        labels = KMeans(size, n_init=1, random_state=0).fit_predict(rows.cpu().numpy())
-    shares = F.one_hot(torch.from_numpy(labels).long(), size).to(rows)
+        return rows.new_ones(len(rows), 1, rows.shape[1], dtype=torch.float64)
+    columns = rows.float().mT.contiguous()  # (S, D, N): what is next to each other is summed
+    shares = clusters(columns, size)
     for _ in range(STEPS):
-        shares = _log_densities(rows, shares.T).softmax(0).T
+        shares = _expected(columns, shares)
     return shares.double()
 
 
-def _log_densities(rows: Tensor, weights: Tensor) -> Tensor:
-    """Return the log densities of the normals fitted to weighted rows, times their shares.
+def clusters(columns: Tensor, size: int) -> Tensor:
+    """Return which row is in which of K clusters, by k-means; shape likewise.
+
+    The centres are rows at first, each drawn with a probability proportional to its squared
+    distance to those before.
 
     Args:
-        rows: Shape ``(N, D)``.
-        weights: Shape ``(K, N)``.
+        columns: Columns of S samples, shape ``(S, D, N)``.
+        size: Number K of clusters.
 
-    Returns:
-        Shape ``(K, N)``.
+    References:
+        Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", 2007.
     """
-    totals = weights.sum(1).clamp(min=1)
-    centred = rows - (weights @ rows / totals.unsqueeze(1)).unsqueeze(1)  # (K, N, D)
-    covariances = (centred * weights.unsqueeze(2)).mT @ centred / totals.view(-1, 1, 1)
-    factors = factor(_floored(covariances))
-    scaled = torch.linalg.solve_triangular(factors, centred.mT, upper=False)
-    spreads = factors.diagonal(dim1=1, dim2=2).log().sum(1)
-    return (totals.log() - spreads).unsqueeze(1) - scaled.square().sum(1) / 2
+    race = torch.empty(size, columns.shape[2])
+    race.exponential_(generator=torch.Generator().manual_seed(0))
+    centres = columns[:, :, :1]  # (S, D, K)
+    for waits in race[1:].to(columns.device):  # the first to arrive is drawn as its speed is large
+        far = (_distances(columns, centres).amin(1) / waits).argmax(1)
+        drawn = columns.gather(2, far.view(-1, 1, 1).expand(-1, columns.shape[1], 1))
+        centres = torch.cat([centres, drawn], dim=2)
+    for _ in range(MEANS):
+        far = _distances(columns, centres)
+        nearest = (far == far.amin(1, keepdim=True)).to(columns)
+        shares = nearest / nearest.sum(1, keepdim=True)  # centres that are the same share a row
+        counts = shares.sum(2).unsqueeze(1)
+        centres = torch.where(counts > 0, columns @ shares.mT / counts.clamp(min=1), centres)
+    return shares
 
 
-def _covariance(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
-    return (a * weights.unsqueeze(1)).T @ b / weights.sum().clamp(min=1)
+def _distances(columns: Tensor, centres: Tensor) -> Tensor:
+    """Return the squared distances of all rows to K centres, ``(S, K, N)``."""
+    return (columns.unsqueeze(1) - centres.mT.unsqueeze(3)).square().sum(2)
 
 
-def _floored(covariance: Tensor) -> Tensor:
-    return covariance + FLOOR * torch.eye(covariance.shape[-1]).to(covariance)
+def _expected(columns: Tensor, weights: Tensor) -> Tensor:
+    """Return the shares of the normals that are fitted to weighted rows, shape ``(S, K, N)``."""
+    totals = weights.sum(2, keepdim=True).clamp(min=1)
+    means = weights @ columns.mT / totals
+    centred = columns.unsqueeze(1) - means.unsqueeze(3)  # (S, K, D, N)
+    factors = factor(_floored(_covariances(centred, centred, weights)))
+    return (totals.log() + _log_densities(centred, factors)).softmax(1)
+
+
+def _log_densities(centred: Tensor, factors: Tensor) -> Tensor:
+    """Return log densities up to a constant, ``(*, N)``, of columns less their means."""
+    unit = torch.eye(factors.shape[-1]).to(factors).expand_as(factors)
+    scaled = torch.linalg.solve_triangular(factors, unit, upper=False) @ centred
+    spreads = factors.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
+    return -scaled.square().sum(-2) / 2 - spreads
+
+
+def _covariances(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted means of the products of centred columns, ``(S, K, D, E)``."""
+    totals = weights.sum(-1).clamp(min=1)[..., None, None]
+    return (a * weights.unsqueeze(-2)) @ b.mT / totals
+
+
+def _floored(covariances: Tensor) -> Tensor:
+    return covariances + FLOOR * torch.eye(covariances.shape[-1]).to(covariances)
 
 
 def factor(covariances: Tensor) -> Tensor:
@@ -206,15 +279,16 @@ def factor(covariances: Tensor) -> Tensor:
     return factors
 
 
-def _shrunk(covariance: Tensor, rows: float) -> Tensor:
-    r"""Shrink a covariance towards a multiple of the identity.
+def _shrunk(covariances: Tensor, rows: Tensor) -> Tensor:
+    r"""Shrink covariances, of so many rows each, towards multiples of the identity.
 
     References:
         Chen, Wiesel, Eldar and Hero, "Shrinkage Algorithms for MMSE Covariance Estimation", 2010.
     """
-    size, trace = len(covariance), covariance.trace()
-    square = covariance.square().sum()
+    size = covariances.shape[-1]
+    trace = covariances.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    square = covariances.square().sum((-2, -1), keepdim=True)
     spread = square - trace**2 / size
     share = ((1 - 2 / size) * square + trace**2) / ((rows + 1 - 2 / size) * spread)
     share = share.nan_to_num(1.0).clamp(0, 1)
-    return (1 - share) * covariance + share * trace / size * torch.eye(size).to(covariance)
+    return (1 - share) * covariances + share * trace / size * torch.eye(size).to(covariances)
