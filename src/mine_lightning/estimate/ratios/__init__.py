@@ -50,7 +50,7 @@ NEAR = 2.0  # standard errors of a difference: of closed forms nearer than this 
 # columns of `benchmarks/frontier.py`; none at all, whichever form claims the most.
 NONE = 0.01  # pairs, of all that are scored: losses of less are alike
 LEAST_SCREENED, ROWS_PER_COLUMN = 2_000, 100  # training rows that the family is fitted on first
-VALUES_TOGETHER = 2**14  # numbers in the columns of samples that are fitted together, at most
+VALUES_TOGETHER = 2**15  # numbers in the columns of samples that are fitted together, at most
 VALIDATION_ROWS = 500  # what 5,000 rows have; 250 and 2,000 change nothing where rows are fewer
 
 

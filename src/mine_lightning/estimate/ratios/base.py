@@ -73,8 +73,8 @@ class LogRatio(PerSample):
         Returns:
             The closed form of each sample, and its losses on its validation rows, shape ``(n,)``.
         """
-        ratio = cls().fit(x, z).confirm(x_val, z_val)
-        losses = ratio.losses(x_val, z_val)
+        ratio = cls().fit(x, z)
+        losses = ratio.code_losses(*ratio.confirm(ratio.encode_x(x_val), ratio.encode_z(z_val)))
         each = (ratio.of_sample(n, len(losses)).trimmed() for n in range(len(losses)))
         return list(zip(each, losses, strict=True))
 
@@ -83,9 +83,13 @@ class LogRatio(PerSample):
         self.rows = x.coordinates.shape[-2]
         return self
 
-    def confirm(self, x: Described, z: Described) -> Self:
-        """Choose, on validation rows, how much of what was fitted is used."""
-        return self
+    def confirm(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Choose, on encoded validation rows, how much of what was fitted is used.
+
+        Returns:
+            The rows as they are encoded then.
+        """
+        return a, b
 
     def trimmed(self) -> Self:
         """Leave out what is not used, of one sample."""
@@ -126,7 +130,10 @@ class LogRatio(PerSample):
 
     def losses(self, x: Described, z: Described) -> Tensor:
         """Return the logistic loss of each row, ``(*, M)``, see :func:`logistic_losses`."""
-        a, b = self.encode_x(x), self.encode_z(z)
+        return self.code_losses(self.encode_x(x), self.encode_z(z))
+
+    def code_losses(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the logistic loss of each encoded row, ``(*, M)``."""
         few = b[..., : self.partners(a), :]
         return logistic_losses(self.pairwise(a, b), self.crosswise(a, few))
 

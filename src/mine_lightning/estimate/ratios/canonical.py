@@ -70,9 +70,8 @@ class Canonical(LogRatio):
         self.pairs = canonical_pairs(a, b)
         return super().fit(x, z)
 
-    def confirm(self, x: Described, z: Described) -> Self:
-        a, b, rho = self.encode_x(x), self.encode_z(z), self.pairs.correlations
-        few = b[..., :PARTNERS, :]
+    def confirm(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        rho, few = self.pairs.correlations, b[..., :PARTNERS, :]
         losses = {
             rank: logistic_losses(
                 gaussian_log_ratio(*_first(rank, a, b, against(rho, a))),
@@ -82,7 +81,8 @@ class Canonical(LogRatio):
         }
         tried, best = least(losses)
         self._keep(best.new_tensor(tried)[best])
-        return self._without_repeats(a[..., :MOST_APART, :], b[..., :MOST_APART, :])
+        self._leave_out_repeats(a[..., :MOST_APART, :], b[..., :MOST_APART, :])
+        return a, b
 
     def _keep(self, counts: Tensor) -> None:
         """Use so many of the pairs of each sample, shape ``(S,)``."""
@@ -90,7 +90,7 @@ class Canonical(LogRatio):
         used = torch.arange(rho.shape[-1], device=rho.device) < counts.unsqueeze(-1)
         self.pairs = replace(self.pairs, correlations=torch.where(used, rho, 0))
 
-    def _without_repeats(self, a: Tensor, b: Tensor) -> Self:
+    def _leave_out_repeats(self, a: Tensor, b: Tensor) -> None:
         """Use fewer pairs where a large ratio counts some twice, see :func:`told_apart`."""
         rho = self.pairs.correlations
         counts = (rho > 0).sum(-1)
@@ -98,7 +98,6 @@ class Canonical(LogRatio):
         for place in (means >= LARGE).nonzero().flatten().tolist():
             counts[place] = told_apart(*_first(int(counts[place]), a[place], b[place], rho[place]))
         self._keep(counts)
-        return self
 
     def trimmed(self) -> Self:
         self.pairs = self.pairs[: self.pairs.count]

@@ -93,29 +93,28 @@ class Copulas(LogRatio):
         self.correlations = torch.where(self.used, _correlations(a, b), 0)
         self.counts = histograms(self._parts(a, b)[1], self.used.shape)
         self.log_density = self._smoothed(WIDTHS[-2])
+        self.fewest = min(side.coordinates.shape[-1] for side in (x, z))
         return super().fit(x, z)
 
-    def confirm(self, x: Described, z: Described) -> Self:
-        a, b = self.encode_x(x), self.encode_z(z)
+    def confirm(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         few = b[..., : self.partners(a), :]
         parts = [self._parts(*p) for p in ((a, b), (a.unsqueeze(-2), few.unsqueeze(-3)))]
-        fewest = min(side.coordinates.shape[-1] for side in (x, z))
         densities = torch.stack([self._smoothed(width) for width in WIDTHS])
         losses: dict[tuple[int, int], Tensor] = {}
         for place, density in enumerate(densities):
             joint, table = (
                 (normal + density.flatten()[cells]).unbind(-1) for normal, cells in parts
             )
-            losses |= {(place, n): loss for n, loss in self._tried(joint, table, fewest)}
+            losses |= {(place, n): loss for n, loss in self._tried(joint, table)}
         if losses:  # of equal ones, the smoothest and that of the most pairs
             tried, best = least(dict(reversed(losses.items())))
             widths, counts = best.new_tensor(tried)[best].unbind(-1)
             self.log_density = densities[widths, torch.arange(len(widths), device=widths.device)]
             self._keep(counts)
-        return self
+        return a[..., : self.rank], b[..., : self.rank]
 
     def _tried(
-        self, joint: Sequence[Tensor], table: Sequence[Tensor], fewest: int
+        self, joint: Sequence[Tensor], table: Sequence[Tensor]
     ) -> Iterator[tuple[int, Tensor]]:
         """Yield numbers of pairs, and their losses in each sample, by the scores of each pair.
 
@@ -125,7 +124,7 @@ class Copulas(LogRatio):
         # on CUDA, cumsum varies with the run
         sums = zip(accumulate(joint), accumulate(table), strict=True)
         for rank, (own, others) in enumerate(sums, start=1):
-            if rank > fewest:
+            if rank > self.fewest:
                 beyond = own.mean(-1) > math.log(self.rows)
                 ended = beyond if ended is None else ended | beyond
             if rank in tried:
