@@ -16,5 +16,5 @@ def fitted(kind: type[Kind], x: Described, z: Described) -> Kind:
 
 def confirmed(kind: type[Kind], *sides: Described) -> Kind:
     """Fit a closed form to training rows of x and z, and confirm it on validation rows of both."""
-    ((ratio, _),) = kind.fit_each(*(Described.together([side]) for side in sides))
-    return ratio
+    (found,) = kind.fit_each(*(Described.together([side]) for side in sides))
+    return found.ratio

@@ -10,7 +10,7 @@ from torch import Tensor
 from closed_forms import confirmed
 from mine_lightning.estimate.features import Described, Features
 from mine_lightning.estimate.ratios import FAMILY, LogRatio, Rows, _simplest, choose
-from mine_lightning.estimate.ratios.base import Independence, logistic_losses
+from mine_lightning.estimate.ratios.base import Fit, Independence, logistic_losses
 from mine_lightning.estimate.ratios.canonical import (
     DirectionAndRadius,
     IndependentComponents,
@@ -188,9 +188,9 @@ def test_functions_of_few_columns_are_not_counted_again_where_scores_are_large(k
 
 def test_losses_of_far_less_than_a_pair_prefer_nothing() -> None:
     none, less = torch.full((500,), 1e-8), torch.full((500,), 1e-20)
-    first, second = NormalScores(), CommonFunctions()
-    assert _simplest([(first, none), (second, less)])[0] is first
-    assert _simplest([(first, 1e3 * none), (second, less)])[0] is second
+    first, second, much = (Fit(NormalScores(), 0, 1, loss) for loss in (none, less, 1e3 * none))
+    assert _simplest([first, second]) is first
+    assert _simplest([much, second]) is second
 
 
 def test_a_component_with_an_outlier_has_a_factor() -> None:

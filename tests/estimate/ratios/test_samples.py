@@ -33,7 +33,8 @@ SAMPLES = [described(*regimes(seed, strength)) for seed, strength in enumerate((
 @pytest.mark.parametrize("kind", FAMILY)
 def test_a_form_of_several_samples_is_that_of_each_alone(kind: type[LogRatio]) -> None:
     together = kind.fit_each(*map(Described.together, zip(*SAMPLES, strict=True)))
-    for rows, (ratio, losses) in zip(SAMPLES, together, strict=True):
+    for rows, fit in zip(SAMPLES, together, strict=True):
+        ratio, losses = fit.ratio, fit.losses
         alone, val = confirmed(kind, *rows), (rows.x_val, rows.z_val)
         torch.testing.assert_close(losses, alone.losses(*val), atol=1e-6, rtol=1e-6)
         found, expected = (r.log_ratio(*val) for r in (ratio, alone))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mine_lightning.estimate.features import Described
-from mine_lightning.estimate.ratios.base import PARTNERS, Independence, LogRatio
+from mine_lightning.estimate.ratios.base import PARTNERS, Fit, Independence, LogRatio
 from mine_lightning.estimate.ratios.canonical import (
     DirectionAndRadius,
     IndependentComponents,
@@ -54,7 +54,7 @@ VALUES_TOGETHER = 2**15  # numbers in the columns of samples that are fitted tog
 VALIDATION_ROWS = 500  # what 5,000 rows have; 250 and 2,000 change nothing where rows are fewer
 
 
-Fits = dict[type[LogRatio], tuple[LogRatio, Tensor]]
+Fits = dict[type[LogRatio], Fit[Any]]
 
 
 class Choice(NamedTuple):
@@ -119,13 +119,15 @@ def choose(samples: Sequence[Rows]) -> list[Choice]:
     """
     fewer = [rows.some(screened(rows), VALIDATION_ROWS) for rows in samples]
     found = _fitted(fewer, [FAMILY] * len(samples))
-    losses = [{kind.__name__: f[1].mean().item() for kind, f in fits.items()} for fits in found]
+    losses = [
+        {kind.__name__: fit.losses.mean().item() for kind, fit in fits.items()} for fits in found
+    ]
     whole = [n for n, rows in enumerate(samples) if screened(rows) < rows.train]
     refitted = _fitted([samples[n] for n in whole], [_best(found[n]) for n in whole])
     for n, fits in zip(whole, refitted, strict=True):
         found[n] = fits
     return [
-        Choice(_better_than_none(*_simplest(list(fits.values())), rows), each)
+        Choice(_better_than_none(_simplest(list(fits.values())), rows), each)
         for fits, rows, each in zip(found, samples, losses, strict=True)
     ]
 
@@ -135,10 +137,10 @@ def screened(rows: Rows) -> int:
     return max(LEAST_SCREENED, ROWS_PER_COLUMN * rows.columns)
 
 
-def _better_than_none(ratio: LogRatio, loss: Tensor, rows: Rows) -> LogRatio:
-    gain = 2 * math.log(2) - loss
+def _better_than_none(fit: Fit[Any], rows: Rows) -> LogRatio:
+    gain = 2 * math.log(2) - fit.losses
     if gain.mean() > LEAST_GAIN * gain.std() / math.sqrt(len(gain)) + ROUNDING:
-        return ratio
+        return fit.ratio
     return Independence().fit(rows.x, rows.z)
 
 
@@ -167,16 +169,17 @@ def _chunks(samples: Sequence[Rows], kinds: Sequence[Sequence[Any]]) -> Iterator
         yield from (places[n : n + most] for n in range(0, len(places), most))
 
 
-def _simplest(found: list[tuple[LogRatio, Tensor]]) -> tuple[LogRatio, Tensor]:
+def _simplest(found: Sequence[Fit[Any]]) -> Fit[Any]:
     """Return the first that no later one beats by two standard errors, or by half of the loss.
 
     Where a ratio is large, all of its loss rests on a few pairs, and so does a standard error.
     """
     chosen = found[0]
     for other in found[1:]:
-        gain = chosen[1] - other[1]
+        gain = chosen.losses - other.losses
         clearly = gain.mean() > NEAR * gain.std() / math.sqrt(len(gain))
-        if (clearly or other[1].mean() < chosen[1].mean() / 2) and not _is_none(chosen[1]):
+        less = other.losses.mean() < chosen.losses.mean() / 2
+        if (clearly or less) and not _is_none(chosen.losses):
             chosen = other
     return chosen
 
@@ -188,13 +191,13 @@ def _is_none(losses: Tensor) -> bool:
 
 def _best(found: Fits) -> list[type[LogRatio]]:
     """Return the kind with the least loss, after the simplest that is hardly worse."""
-    ordered = sorted(found, key=lambda kind: found[kind][1].mean().item())
-    best = found[ordered[0]][1]
-    worse = {kind: found[kind][1] - best for kind in ordered}
+    ordered = sorted(found, key=lambda kind: found[kind].losses.mean().item())
+    best = found[ordered[0]].losses
+    worse = {kind: found[kind].losses - best for kind in ordered}
     near = [
         kind
         for kind, more in worse.items()
-        if more.mean() <= NEAR * more.std() / math.sqrt(len(more)) or _is_none(found[kind][1])
+        if more.mean() <= NEAR * more.std() / math.sqrt(len(more)) or _is_none(found[kind].losses)
     ]
     simplest = next(kind for kind in found if kind in near)
     return [simplest] if simplest is ordered[0] else [simplest, ordered[0]]

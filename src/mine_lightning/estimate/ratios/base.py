@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Self, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ __all__ = [
     "LARGE",
     "MOST_APART",
     "PARTNERS",
+    "Fit",
     "Independence",
     "LogRatio",
     "least",
@@ -67,16 +68,11 @@ class LogRatio(PerSample):
     @classmethod
     def fit_each(
         cls, x: Described, z: Described, x_val: Described, z_val: Described
-    ) -> list[tuple[Self, Tensor]]:
-        """Fit on the training rows of S samples, and confirm on their validation rows.
-
-        Returns:
-            The closed form of each sample, and its losses on its validation rows, shape ``(n,)``.
-        """
+    ) -> "list[Fit[Self]]":
+        """Fit on the training rows of S samples, and confirm on their validation rows."""
         ratio = cls().fit(x, z)
         losses = ratio.code_losses(*ratio.confirm(ratio.encode_x(x_val), ratio.encode_z(z_val)))
-        each = (ratio.of_sample(n, len(losses)).trimmed() for n in range(len(losses)))
-        return list(zip(each, losses, strict=True))
+        return [Fit(ratio, place, len(losses), loss) for place, loss in enumerate(losses)]
 
     def fit(self, x: Described, z: Described) -> Self:
         """Fit on the training rows of S samples, ``(S, N, D)``, and return the closed form."""
@@ -144,6 +140,30 @@ class LogRatio(PerSample):
     def _doubted(self, scores: Tensor) -> Tensor:
         least = scores.new_full((), -math.log(self.rows))
         return torch.logaddexp(scores + math.log1p(-1 / self.rows), least)
+
+
+Kind = TypeVar("Kind", bound=LogRatio)
+
+
+class Fit(NamedTuple, Generic[Kind]):
+    """A closed form as fitted to one of several samples.
+
+    Attributes:
+        of_all: The closed form of S samples.
+        place: The sample's place among them.
+        samples: The number S.
+        losses: The logistic losses of the sample's validation rows, shape ``(n,)``.
+    """
+
+    of_all: Kind
+    place: int
+    samples: int
+    losses: Tensor
+
+    @property
+    def ratio(self) -> Kind:
+        """The closed form of the sample, taken out."""
+        return self.of_all.of_sample(self.place, self.samples).trimmed()
 
 
 class Independence(LogRatio):

@@ -15,6 +15,7 @@ from mine_lightning.data.transforms import RankToNormal, Standardize
 from mine_lightning.estimate.features import Described, waves
 from mine_lightning.estimate.ratios.base import (
     PARTNERS,
+    Fit,
     LogRatio,
     least,
     logistic_losses,
@@ -60,7 +61,7 @@ class Copulas(LogRatio):
     @classmethod
     def fit_each(
         cls, x: Described, z: Described, x_val: Described, z_val: Described
-    ) -> list[tuple[Self, Tensor]]:
+    ) -> list[Fit[Self]]:
         rows = x_val.coordinates.shape[-2]
         if len(x.coordinates) == 1 or rows * cls.most(x, z) * PARTNERS <= MOST_PAIRS:
             return super().fit_each(x, z, x_val, z_val)

@@ -15,7 +15,7 @@ from mine_lightning.critics.gaussian import (
     whitening,
 )
 from mine_lightning.estimate.features import Described
-from mine_lightning.estimate.ratios.base import LogRatio
+from mine_lightning.estimate.ratios.base import Fit, LogRatio
 from mine_lightning.estimate.ratios.samples import PerSample, against
 
 __all__ = ["NormalMixture"]
@@ -139,8 +139,8 @@ class NormalMixture(LogRatio):
     @classmethod
     def fit_each(
         cls, x: Described, z: Described, x_val: Described, z_val: Described
-    ) -> list[tuple[Self, Tensor]]:
-        found: dict[int, tuple[Self, Tensor]] = {}
+    ) -> list[Fit[Self]]:
+        found: dict[int, Fit[Self]] = {}
         places, least = torch.arange(len(x.values)), torch.full((len(x.values),), math.inf).double()
         for size in SIZES:
             if len(places) == 0:
@@ -150,10 +150,10 @@ class NormalMixture(LogRatio):
             means = losses.mean(-1).cpu()
             better = ~(means >= least[places])
             for place in better.nonzero().flatten().tolist():
-                found[int(places[place])] = mixture.of_sample(place, len(places)), losses[place]
+                found[int(places[place])] = Fit(mixture, place, len(places), losses[place])
             least[places] = torch.where(better, means, least[places])
             places = places[better if size > 2 else ~better]
-        return [(found[place][0].trimmed(), found[place][1]) for place in range(len(found))]
+        return [found[place] for place in range(len(found))]
 
     def fit(self, x: Described, z: Described) -> Self:
         weights = responsibilities(torch.cat([x.values, z.values], dim=-1), self.size)
