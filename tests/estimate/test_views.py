@@ -30,5 +30,5 @@ def test_the_widths_of_one_row_are_those_of_all() -> None:
     for one, every in zip(view.one, view(x, z), strict=True):
         assert one.shape[1:] == every.shape[1:]
         assert len(every) == 300
-    for code, every in zip(view.encode(x, z), view(x, z)[2:4], strict=True):
+    for code, every in zip(view.encode(*view.describe(x, z)), view(x, z)[2:4], strict=True):
         assert torch.equal(code, every)

@@ -1,7 +1,7 @@
 """Cross-fitting: every row is scored by critics that neither trained nor were selected on it."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from mine_lightning.data.transforms import (
     Standardize,
     Transform,
 )
+from mine_lightning.estimate.features import Described
 from mine_lightning.estimate.networks import Widths
 from mine_lightning.estimate.ratios import Choice, Rows, choose
 from mine_lightning.estimate.splits import Folds, Splitter, split_folds
@@ -176,22 +177,30 @@ class CrossFitData:
         parts = zip(*(placed(rows, self.device) for rows in self.folds[:2]), strict=True)
         return [v.look(*self.sides, *rows) for v, rows in zip(self.views, parts, strict=True)]
 
-    def settle(self, choices: Iterable[Choice]) -> None:
-        """Take the closed forms that were chosen."""
-        for view, choice in zip(self.views, choices, strict=True):
-            view.settle(choice)
-        self.tables = self.describe(torch.cat(self.folds[:2], dim=1))
+    def settle(self, choices: Sequence[Choice], samples: Sequence[Rows]) -> None:
+        """Take the closed forms that were chosen by the rows that :meth:`look` returned."""
+        for each in zip(self.views, choices, samples, strict=True):
+            FoldView.settle(*each)
+        whole = self.levels is None and samples[0].train == self.folds.train.shape[1]
+        known = [rows.each() for rows in samples] if whole else []
+        self.tables = self.describe(torch.cat(self.folds[:2], dim=1), described=known)
 
-    def describe(self, rows: Tensor, shown: bool = True) -> "Tables":
+    def describe(
+        self,
+        rows: Tensor,
+        shown: bool = True,
+        described: Sequence[tuple[Described, Described]] = (),
+    ) -> "Tables":
         """Return some rows, shape ``(E, L)``, and all values of z if it is discrete, in tables.
 
         Args:
             rows: Row numbers for each fold.
             shown: Whether networks are shown them, or the closed forms alone score them.
+            described: The rows as the views describe both sides, where that is known.
         """
         if self.levels is not None:
             rows = torch.cat([rows, self.levels.rows.expand(len(rows), -1)], dim=1)
-        return Tables(self.views, self.sides, placed(rows, self.device), shown)
+        return Tables(self.views, self.sides, placed(rows, self.device), shown, described)
 
     def batch(self, rows: Tensor, partners: Tensor) -> Batch:
         """Return the batch of some of the training and validation rows, see :class:`Tables`."""
@@ -213,9 +222,10 @@ class CrossFitData:
 def fit_together(pairs: Sequence[CrossFitData], device: torch.device | None = None) -> None:
     """Fit the views of several pairs of variables, see :meth:`CrossFitData.fit`."""
     new = [pair for pair in pairs if not pair.views]
-    choices = iter(choose([rows for pair in new for rows in pair.look(device)]))
-    for pair in new:
-        pair.settle(islice(choices, len(pair.views)))
+    samples = [pair.look(device) for pair in new]
+    choices = iter(choose([rows for of_pair in samples for rows in of_pair]))
+    for pair, of_pair in zip(new, samples, strict=True):
+        pair.settle(list(islice(choices, len(of_pair))), of_pair)
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from mine_lightning.data.loading.loaders import gather
 from mine_lightning.data.loading.placement import placed
 from mine_lightning.data.loading.stacks import Batch
+from mine_lightning.estimate.features import Described
 from mine_lightning.estimate.networks import Widths
 from mine_lightning.estimate.views import FoldView
 
@@ -25,10 +26,16 @@ class Tables:
         sides: All rows of x and of z.
         rows: Numbers of the rows that each fold needs, shape ``(E, L)``.
         shown: Whether networks are shown them, or the closed forms alone score them.
+        described: The rows of each fold as its view describes both sides, where that is known.
     """
 
     def __init__(
-        self, views: Sequence[FoldView], sides: Sequence[Tensor], rows: Tensor, shown: bool = True
+        self,
+        views: Sequence[FoldView],
+        sides: Sequence[Tensor],
+        rows: Tensor,
+        shown: bool = True,
+        described: Sequence[tuple[Described, Described]] = (),
     ) -> None:
         self.views, self.shown = views, shown
         folds, length = rows.shape
@@ -36,9 +43,13 @@ class Tables:
         self.places = starts.repeat(1, len(sides[0]))  # (E, N) in (E L,)
         self.places.scatter_(1, rows, starts + torch.arange(length, device=rows.device))
         self._open(rows)
-        for fold, needed in enumerate(rows):
-            for places in torch.arange(length, device=rows.device).split(ROWS_SEEN):
-                self._fill(fold, places, *(side[needed[places]] for side in sides))
+        every = torch.arange(length, device=rows.device)
+        for fold, known in enumerate(described):
+            self._fill(fold, every, *known)
+        for fold, needed in enumerate(() if described else rows):
+            for places in every.split(ROWS_SEEN):
+                seen = views[fold].describe(*(side[needed[places]] for side in sides))
+                self._fill(fold, places, *seen)
 
     @property
     def widths(self) -> Widths:
@@ -60,13 +71,13 @@ class Tables:
             for s in one
         ]
 
-    def _fill(self, fold: int, places: Tensor, x: Tensor, z: Tensor) -> None:
+    def _fill(self, fold: int, places: Tensor, a: Described, b: Described) -> None:
         """Put some rows of a fold into their places."""
         view, (x_code, z_code) = self.views[fold], self.codes[fold]
         if not self.shown:
-            x_code[places], z_code[places] = view.encode(x, z)
+            x_code[places], z_code[places] = view.encode(a, b)
             return
-        seen = view(x, z)
+        seen = view.show(a, b)
         x_code[places], z_code[places] = seen.x_code, seen.z_code
         rows, start = fold * len(x_code) + places, self.products
         for table, variates, shown in (

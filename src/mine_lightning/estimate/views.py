@@ -71,11 +71,13 @@ class FoldView:
 
     def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Self:
         """Fit on training rows, and choose on validation rows."""
-        return self.settle(*choose([self.look(x, z, train, val)]))
+        rows = self.look(x, z, train, val)
+        (choice,) = choose([rows])
+        return self.settle(choice, rows)
 
     def look(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Rows:
         """Fit all but the closed form, and return the rows that it is chosen by."""
-        self._first, train = (x[:1], z[:1]), train[:MOST_FITTED]
+        train = train[:MOST_FITTED]
         (x, x_val), (z, z_val) = ((s[train].flatten(1), s[val].flatten(1)) for s in (x, z))
         self.reduction.fit(x, z)
         of_x, of_z = self.reduction.of_x, self.reduction.of_z
@@ -88,11 +90,10 @@ class FoldView:
         self._find_directions(rows)
         return rows
 
-    def settle(self, choice: Choice) -> Self:
-        """Take a closed form that was chosen."""
+    def settle(self, choice: Choice, rows: Rows) -> Self:
+        """Take the closed form that was chosen by given rows."""
         self.choice = choice
-        self.one = self(*self._first)
-        del self._first
+        self.one = self.show(*rows.some(1, 1)[:2])
         return self
 
     def _find_directions(self, rows: Rows) -> None:
@@ -112,11 +113,14 @@ class FoldView:
 
     def __call__(self, x: Tensor, z: Tensor) -> Seen:
         """Return rows as the critic sees them."""
-        a, b = self.describe(x, z)
+        return self.show(*self.describe(x, z))
+
+    def show(self, a: Described, b: Described) -> Seen:
+        """Return described rows as the critic sees them."""
         found = {kind: pairs for kind, pairs in self.directions.items() if pairs.count}
         shown_x = [pairs.of_x(a.functions(kind)) for kind, pairs in found.items()]
         shown_z = [pairs.of_z(b.functions(kind)) for kind, pairs in found.items()]
-        codes = self._encoded(a, b)
+        codes = self.encode(a, b)
         paired = (self.choice.ratio.paired(code)[:, :MOST_PRODUCTS] for code in codes)
         return Seen(
             torch.cat([a.inputs, *shown_x], dim=1),
@@ -125,10 +129,7 @@ class FoldView:
             *map(bounded, paired),
         )
 
-    def encode(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the closed form's scores depend on."""
-        return self._encoded(*self.describe(x, z))
-
-    def _encoded(self, a: Described, b: Described) -> tuple[Tensor, Tensor]:
+    def encode(self, a: Described, b: Described) -> tuple[Tensor, Tensor]:
+        """Return what the closed form's scores of described rows depend on."""
         ratio = self.choice.ratio
         return ratio.encode_x(a), ratio.encode_z(b)

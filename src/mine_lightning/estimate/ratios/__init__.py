@@ -87,6 +87,10 @@ class Rows(NamedTuple):
         sides = zip(self, (train, train, val, val), strict=True)
         return Rows(*(side.take(slice(count)) for side, count in sides))
 
+    def each(self) -> tuple[Described, Described]:
+        """Return all rows of either side, the validation rows after the training rows."""
+        return self.x.followed_by(self.x_val), self.z.followed_by(self.z_val)
+
     @classmethod
     def together(cls, samples: "Sequence[Rows]") -> "Rows":
         """Stack those of samples with the same :attr:`shapes`."""

@@ -103,9 +103,7 @@ class Copulas(LogRatio):
         densities = torch.stack([self._smoothed(width) for width in WIDTHS])
         losses: dict[tuple[int, int], Tensor] = {}
         for place, density in enumerate(densities):
-            joint, table = (
-                (normal + density.flatten()[cells]).unbind(-1) for normal, cells in parts
-            )
+            joint, table = ((normal + density.take(cells)).unbind(-1) for normal, cells in parts)
             losses |= {(place, n): loss for n, loss in self._tried(joint, table)}
         if losses:  # of equal ones, the smoothest and that of the most pairs
             tried, best = least(dict(reversed(losses.items())))
@@ -167,7 +165,7 @@ class Copulas(LogRatio):
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         normal, cells = self._parts(a, b)
-        return (normal + self.log_density.flatten()[cells]).sum(-1)
+        return (normal + self.log_density.take(cells)).sum(-1)
 
     def _parts(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Return the normal log ratio of each pair of columns, and its place in its histogram.
