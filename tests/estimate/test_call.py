@@ -177,6 +177,7 @@ def test_any_trainer_serves(tmp_path) -> None:
         devices=1,
     )
     assert estimate_mutual_information(x, z, trainer=trainer).nats == result.nats
+    assert trainer.callback_metrics["val/mi"] == seen[-1]
     with pytest.raises(ValueError, match="Expected either `trainer` or arguments for one"):
         estimate_mutual_information(x, z, trainer=trainer, max_epochs=3)
 

@@ -144,7 +144,9 @@ def _trained(data: CrossFitDataModule, plan: Training) -> CrossFitEstimator:
         trainer = plan.trainer or own_trainer(data, plan, usual)
         check_launcher(trainer)
         patient = None if usual is None else max(usual, trainer.fit_loop.min_epochs or 0)
-        model = CrossFitEstimator(len(first.folds.held), len(data.pairs), patient, first.seed)
+        heard = bool(plan.trainer or callbacks_of(trainer) or trainer.loggers)
+        folds, pairs = len(first.folds.held), len(data.pairs)
+        model = CrossFitEstimator(folds, pairs, patient, first.seed, heard)
         trainer.fit(model, datamodule=data)
     model.to(trainer.strategy.root_device)
     return model
@@ -171,9 +173,14 @@ def own_trainer(data: CrossFitDataModule, plan: Training, usual: int | None) -> 
     most = 3 * usual if usual else plan.max_epochs
     trainer = quiet_trainer(plan.progress_bar, max_epochs=most, **settings)
     if max_time is not None:
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        callbacks.append(Deadline(max_time, fmean(map(scored_pairs, data.pairs))))
+        deadline = Deadline(max_time, fmean(map(scored_pairs, data.pairs)))
+        callbacks_of(trainer).append(deadline)
     return trainer
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """Return the callbacks of a trainer itself, which may be added to."""
+    return trainer.callbacks  # type: ignore[attr-defined]
 
 
 def quiet_trainer(progress_bar: bool, **kwargs: Any) -> Trainer:
