@@ -51,7 +51,7 @@ def test_scores_and_gradients_are_those_of_autograd(
     network = Backprop.of(critic)
     assert network is not None
     assert network.holds(x, z)
-    scores, tape = network.forward(x, z)
+    scores, tape = network.score(x, z)
     torch.testing.assert_close(scores, expected)
     slope = torch.randn(scores.shape)
     found = network.backward(slope, tape)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mine_lightning.critics.warps import rows_at
+from mine_lightning.critics.candidates import candidates
 from mine_lightning.estimate import folds
 from mine_lightning.estimate.folds import CrossFitData, Levels, PassingEvaluation
 
@@ -64,7 +64,7 @@ def test_rows_beyond_the_most_are_scored_but_train_nothing() -> None:
     partners = rows.roll(1, 1).unsqueeze(2)
     (batch,) = PassingEvaluation(data, rows, lambda chunk: partners[:, chunk], 1, away=0)
     expected = data.views[0](x[rows[0]], z[rows[0]]).x
-    assert torch.equal(batch["x"][0, :, 0, : expected.shape[1]], expected)
+    assert torch.equal(batch["x"][0, :, : expected.shape[1]], expected)
 
 
 @pytest.mark.parametrize("kind", ["numbers", "labels"])
@@ -82,7 +82,6 @@ def test_rows_are_described_part_after_part_as_all_together(kind, monkeypatch) -
         near = rows[:, torch.stack(sides, dim=1)]
     given = data, rows, lambda chunk: near[:, chunk], near.shape[2], away
     (whole,) = PassingEvaluation(*given)
-    assert ("near" in whole) == (kind == "numbers")
     monkeypatch.setattr(folds, "PAIRS_AT_ONCE", 30)
     monkeypatch.setattr(folds, "ROWS_SEEN", 25)
     for shown in (True, False):
@@ -90,11 +89,12 @@ def test_rows_are_described_part_after_part_as_all_together(kind, monkeypatch) -
         assert len(parts) == 20
         names = whole.keys() if shown else {"offset"}
         assert all(part.keys() == names for part in parts)
-        for part in parts:
-            if "near" in part:
-                assert part["near"].shape[1] <= 10 + 2 * away
-                assert torch.equal(rows_at(part["near"], part["places"]), part["z"])
-        for name in names - {"near", "places"}:
+        for name in names & {"z", "v"}:
+            all_rows, *each = (candidates(p[name], p["places"]) for p in (whole, *parts))
+            assert torch.equal(torch.cat(each, dim=2), all_rows)
+        if shown and kind == "numbers":
+            assert all(part["z"].shape[1] <= 10 + 2 * away for part in parts)
+        for name in names - {"z", "v", "places"}:
             assert torch.equal(torch.cat([part[name] for part in parts], dim=1), whole[name])
 
 

@@ -18,10 +18,9 @@ def test_batches_have_the_contracts_shapes() -> None:
     module.setup()
     batch = next(iter(module.train_dataloader()))
     widths, offset = data.widths, batch["offset"]
-    assert batch["x"].shape == (5, 64, 1, widths.x)
-    assert batch["z"].shape == (5, 64, 2, widths.z)
-    assert batch["u"].shape == (5, 64, 1, widths.variates)
-    assert batch["v"].shape == (5, 64, 2, widths.variates)
+    assert batch["x"].shape == (5, 64, widths.x)
+    assert batch["z"].shape == (5, 64, widths.z)
+    assert batch["u"].shape == batch["v"].shape == (5, 64, widths.variates)
     assert offset.shape == (5, 64, 2)
     assert offset[:, :, 0].mean() > offset[:, :, 1].mean()
 
@@ -39,15 +38,26 @@ def test_epochs_differ_and_the_seed_repeats_them() -> None:
     assert not torch.equal(first[0], other[0])
 
 
-def test_pairs_stand_side_by_side_as_they_are_alone() -> None:
+def test_an_epoch_shows_no_row_twice() -> None:
+    data = CrossFitDataModule([CrossFitData(*sample())])
+    data.setup()
+    shown = torch.cat([batch["x"] for batch in data.train_dataloader()], dim=1)
+    assert shown.shape[:2] == (5, 128)  # of 142 rows, two minibatches
+    assert all(len(fold.unique(dim=0)) == 128 for fold in shown)
+
+
+@pytest.mark.parametrize("warped", [False, True])
+def test_pairs_stand_side_by_side_as_they_are_alone(warped: bool) -> None:
     x, z = sample()
-    pairs = [(x, z), (z, z.square() + x[:, 1:]), (x[:, :1], x[:, :1] + z)]
+    pairs = [(z, z.square() + x[:, 1:]), (x[:, :1], x[:, :1] + z), (z, (z > 0).float())]
+    if warped:
+        pairs = [(x, z), (z, x.square() + z), (x, x.flip(1))]
     parts = [CrossFitData(*pair) for pair in pairs]
     together = CrossFitDataModule(parts)
     together.setup()
     alone = [CrossFitDataModule([part]) for part in parts]
-    for name in ("train_dataloader", "val_dataloader"):
-        batches = [list(getattr(module, name)()) for module in (together, *alone)]
+    for kind in ("train_dataloader", "val_dataloader"):
+        batches = [list(getattr(module, kind)()) for module in (together, *alone)]
         for whole, *each in zip(*batches, strict=True):
             for name, rows in whole.items():
                 for part, own in zip(rows.split(5), each, strict=True):

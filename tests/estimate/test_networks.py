@@ -5,13 +5,17 @@ import torch
 from torch import Tensor
 
 from mine_lightning import estimate_mutual_information
-from mine_lightning.critics.backprop import Backprop
 from mine_lightning.data.loading.stacks import Batch
-from mine_lightning.estimate.crossfit import CrossFitEstimator
+from mine_lightning.estimate.crossfit import (
+    CrossFitEstimator,
+    own_first,
+    row_losses,
+    row_slopes,
+)
 from mine_lightning.estimate.networks import FoldNetworks, Widths
 from mine_lightning.estimate.steps import FusedSteps
 
-FOLDS, ROWS, CANDIDATES = 2, 9, 3
+FOLDS, ROWS = 2, 9
 PAIRS = [Widths(4, 3, 2), Widths(2, 5, 1), Widths(3, 1, 0)]
 
 
@@ -22,11 +26,11 @@ def batch(widths: Widths, seed: int = 0) -> Batch:
         return torch.randn(FOLDS, ROWS, *shape, generator=generator)
 
     return {
-        "x": draw(1, widths.x),
-        "z": draw(CANDIDATES, widths.z),
-        "u": draw(1, widths.variates),
-        "v": draw(CANDIDATES, widths.variates),
-        "offset": draw(CANDIDATES),
+        "x": draw(widths.x),
+        "z": draw(widths.z),
+        "u": draw(widths.variates),
+        "v": draw(widths.variates),
+        "offset": draw(2),
     }
 
 
@@ -40,7 +44,7 @@ def networks(pairs: list[Widths], warped: bool = True) -> FoldNetworks:
 @torch.no_grad()
 def moved(found: FoldNetworks) -> FoldNetworks:
     """Set what starts at zero in all pairs of variables to the same something else."""
-    found.concat.critic.head[-1].weight += torch.linspace(-1, 1, 32)
+    found.concat.weights[-1] += torch.linspace(-1, 1, 32)
     if found.warps is not None:
         found.warps.change[:, -found.warps.more :] += 0.4
     return found
@@ -49,7 +53,7 @@ def moved(found: FoldNetworks) -> FoldNetworks:
 def test_nothing_is_added_at_first() -> None:
     for warped in (False, True):
         assert torch.equal(
-            networks(PAIRS[:1], warped)(batch(PAIRS[0])), torch.zeros(FOLDS, ROWS, CANDIDATES)
+            networks(PAIRS[:1], warped)(batch(PAIRS[0])), torch.zeros(FOLDS, ROWS, 2)
         )
 
 
@@ -63,27 +67,30 @@ def test_a_pair_has_the_networks_that_it_has_alone(place: int, warped: bool) -> 
     torch.testing.assert_close(together(shown), alone(shown))
 
 
-def differentiated(model: CrossFitEstimator, shown: Batch) -> tuple[Tensor, list[Tensor]]:
-    """Return the loss and the gradients of a step by hand."""
-    layers = Backprop.of(model.networks.concat.critic)
-    assert layers is not None
-    steps = FusedSteps.__new__(FusedSteps)
-    steps.module, steps.layers = model, layers
-    steps.warps = list(model.networks.parameters())[len(layers.parameters) :]
-    return steps._differentiate(shown)
-
-
-def test_the_written_gradients_are_those_of_autograd() -> None:
-    found, shown = moved(networks(PAIRS[:1])), batch(PAIRS[0])
+@pytest.mark.parametrize("warped", [False, True])
+def test_the_written_gradients_are_those_of_autograd(warped: bool) -> None:
+    found = moved(networks(PAIRS[:1], warped)).double()
+    shown = {name: part.double() for name, part in batch(PAIRS[0]).items()}
     model = CrossFitEstimator(folds=FOLDS)
-    model.networks, model.limit = found, 6.0
+    model.networks, model.limit = found, 1.0
     losses = model.losses(*model.score(shown))
     expected = torch.autograd.grad(losses.sum(), list(found.parameters()))
-    loss, gradients = differentiated(model, shown)
+    steps = FusedSteps.__new__(FusedSteps)
+    steps.module = model
+    loss, gradients = steps._differentiate(shown)
     torch.testing.assert_close(loss, losses.mean())
     for gradient, slow in zip(gradients, expected, strict=True):
         assert gradient.is_contiguous()  # fused kernels read memory, whatever the strides say
         torch.testing.assert_close(gradient, slow)
+
+
+@pytest.mark.parametrize("partners", [1, 3])
+def test_slopes_are_the_gradients_of_losses(partners: int) -> None:
+    scores = batch(Widths(1, 1, 1))["offset"].double().repeat(1, 1, 2)[:, :, : 1 + partners]
+    scores.requires_grad_()
+    losses = row_losses(*own_first(scores))
+    (expected,) = torch.autograd.grad(losses.sum(), scores)
+    torch.testing.assert_close(row_slopes(scores.detach()), expected)
 
 
 @pytest.mark.trained

@@ -121,7 +121,7 @@ def test_rows_are_moved_unless_a_transform_may_not_know_the_device(arguments, wh
         def on_train_start(self, trainer: Any, pl_module: LightningModule) -> None:
             (data,) = trainer.datamodule.pairs
             shown = data.tables
-            tables = shown.x_rows, shown.z_rows, shown.places, *shown.codes[0]
+            tables = *shown.rows.values(), shown.places, *shown.codes[0]
             seen.extend(table.device.type for table in tables)
 
     estimate_mutual_information(
@@ -158,5 +158,5 @@ def test_no_more_memory_is_taken_than_was_asked_for(case: str) -> None:
     data = CrossFitData(pairs.x, pairs.z, folds=2)
     data.fit()
     shown = data.tables
-    tables = data.x, data.z, shown.x_rows, shown.z_rows, *chain(*shown.codes)
+    tables = data.x, data.z, *shown.rows.values(), *chain(*shown.codes)
     assert sum(rows.numel() * rows.element_size() / 4 for rows in tables) <= data.values

@@ -30,7 +30,7 @@ class Note(Callback):
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, *args: Any) -> None:
         if self.graphs is not None and type(pl_module._steps) is FusedSteps:
-            pl_module._steps = CapturedSteps(pl_module, pl_module._steps.layers, self._make)
+            pl_module._steps = CapturedSteps(pl_module, self._make)
         self.kind = type(pl_module._steps)
 
     def _make(self) -> Replays:

@@ -2,6 +2,7 @@
 
 import torch
 
+from mine_lightning.critics.candidates import candidates
 from mine_lightning.estimate.tables import Tables, filled, padded
 from mine_lightning.estimate.views import FoldView
 
@@ -23,12 +24,24 @@ def test_a_batch_holds_what_each_fold_sees_of_its_rows() -> None:
         own, others = view(x[rows[fold]], z[rows[fold]]), partners[fold, :, 0]
         apart = view(x[rows[fold]], z[others])
         for name, side in (("x", own.x), ("u", own.x_variates)):
-            assert torch.equal(batch[name][fold, :, 0, : side.shape[1]], side)
+            assert torch.equal(batch[name][fold, :, : side.shape[1]], side)
         for candidate, seen in enumerate((own, apart)):
             for name, side in (("z", seen.z), ("v", seen.z_variates)):
-                assert torch.equal(batch[name][fold, :, candidate, : side.shape[1]], side)
+                shown = candidates(batch[name], batch["places"])[fold, candidate]
+                assert torch.equal(shown[:, : side.shape[1]], side)
             score = view.choice.ratio.score(seen.x_code, seen.z_code).float()
             torch.testing.assert_close(batch["offset"][fold, :, candidate], score)
+
+
+def test_partners_are_the_next_rows_of_their_minibatches() -> None:
+    x, z, views = sample()
+    tables, order = Tables(views, (x, z), NEEDED), NEEDED[:, [3, 1, 0, 4]]
+    found = tables.minibatches(order.unflatten(1, (2, 2)))
+    for place, rows in enumerate(order.split(2, dim=1)):
+        batch = tables.batch(rows, rows.flip(1).unsqueeze(2), rows)
+        assert torch.equal(batch["places"], torch.tensor([[0, 1], [1, 0]]).expand(2, -1, -1))
+        for name, values in found.items():
+            torch.testing.assert_close(values[place], batch[name])
 
 
 def test_rows_that_no_network_is_shown_have_the_offset_alone() -> None:

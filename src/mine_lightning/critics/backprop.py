@@ -1,4 +1,4 @@
-"""Backpropagation through a concat critic, written out.
+"""Backpropagation through fully connected layers, written out.
 
 The matrix products of a small critic take less time than the graph that autograd builds around
 them. Where nothing else hangs on that graph, a training step calls them one by one.
@@ -12,13 +12,11 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 from torch.nn import functional as F
 
-from mine_lightning.critics.layers import PairLinear
+from mine_lightning.critics.layers import PairLinear, activation_function
 from mine_lightning.critics.networks import ConcatCritic, join
 from mine_lightning.support.upstream import is_hooked
 
-__all__ = ["Backprop", "Tape"]
-
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+__all__ = ["Backprop", "Layers", "Tape", "is_untouched"]
 
 IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": F.elu_,
@@ -49,14 +47,13 @@ class Tape(NamedTuple):
     sums: list[Tensor]
 
 
-class Backprop:
-    r"""The layers of a :class:`~mine_lightning.ConcatCritic`, or of E stacked ones.
+class Layers:
+    r"""Fully connected layers, or E stacked ones.
 
     .. math::
-        h_0 = (x, z), \quad s_l = W_l h_{l - 1} + b_l, \quad h_l = \sigma(s_l), \quad
-        T = s_L
+        s_l = W_l h_{l - 1} + b_l, \quad h_l = \sigma(s_l)
 
-    The gradient :math:`g_L` of a loss by the scores gives
+    The gradient :math:`g_L` of a loss by the last :math:`s_L` gives
 
     .. math::
         g_{l - 1} = \sigma'(s_{l - 1}) \odot W_l^\top g_l, \quad
@@ -64,17 +61,62 @@ class Backprop:
         \partial_{b_l} = \sum_n g_{l, n}
 
     Args:
+        weights: Those of each layer, shape ``(O, I)`` or ``(E, O, I)``.
+        biases: Likewise, ``(O,)`` or ``(E, O)``.
+        activation: Name of the activation between layers.
+    """
+
+    def __init__(
+        self, weights: Sequence[Tensor], biases: Sequence[Tensor], activation: str
+    ) -> None:
+        self.weights, self.biases = list(weights), list(biases)
+        self.activate = IN_PLACE.get(activation, activation_function(activation))
+        self.slope = SLOPES[activation]
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tape]:
+        """Return the outputs for rows, shape ``(N, D)`` or ``(E, N, D)``, and the tape."""
+        tape = Tape([], [])
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            rows = self.activate(rows) if tape.sums else rows
+            tape.inputs.append(rows)
+            rows = affine(rows, weight, bias)
+            tape.sums.append(rows)
+        return rows, tape
+
+    @torch.no_grad()
+    def backward(self, gradient: Tensor, tape: Tape) -> list[Tensor]:
+        """Return the gradients by weight, bias, weight, bias, ...
+
+        Args:
+            gradient: Gradient by the outputs; dimensions of rows may be more than one.
+            tape: As returned by :meth:`forward`.
+        """
+        gradient = gradient.reshape(tape.sums[-1].shape)
+        found: list[Tensor] = []
+        for layer in reversed(range(len(self.weights))):
+            found += [gradient.sum(-2), gradient.mT @ tape.inputs[layer]]
+            if layer:
+                gradient = gradient @ self.weights[layer]
+                gradient = self.slope(gradient, tape.sums[layer - 1], tape.inputs[layer])
+        return found[::-1]
+
+
+class Backprop(Layers):
+    r"""The layers of a :class:`~mine_lightning.ConcatCritic`, or of E stacked ones.
+
+    .. math::
+        h_0 = (x, z), \quad T = s_L
+
+    Args:
         critic: The critic, whose weights may have a first dimension of E.
     """
 
     def __init__(self, critic: ConcatCritic) -> None:
         layers: list[Any] = [critic.first, *critic.head]
+        parts = ([layer.weight for layer in layers], [layer.bias for layer in layers])
+        super().__init__(*parts, critic.activation)
         self.critic = critic
-        self.weights = [layer.weight for layer in layers]
-        self.biases = [layer.bias for layer in layers]
         self.parameters = [v for layer in layers for v in (layer.weight, layer.bias)]
-        self.activate = IN_PLACE.get(critic.activation, critic.activate)
-        self.slope = SLOPES[critic.activation]
         self.others: list[Tensor] = []
         self.places = list(range(len(self.parameters)))
         self._held: tuple[torch.Size, torch.Size] | None = None
@@ -84,11 +126,9 @@ class Backprop:
         """Return the layers of a critic, None where its scores are more than these layers."""
         if type(critic) is not ConcatCritic or critic.spectral_norm or critic.chunk_size:
             return None
-        modules, weights = list(critic.modules()), list(critic.parameters())
-        plain = {ConcatCritic, PairLinear, nn.ModuleList, nn.Linear}.issuperset(map(type, modules))
-        hooked = any(map(is_hooked, modules)) or any(map(is_hooked, weights))
-        frozen = not all(weight.requires_grad for weight in weights)
-        return None if hooked or frozen or not plain else cls(critic)
+        modules = {ConcatCritic, PairLinear, nn.ModuleList, nn.Linear}
+        plain = modules.issuperset(map(type, critic.modules()))
+        return cls(critic) if plain and is_untouched(critic) else None
 
     def arrange(self, weights: Sequence[Tensor]) -> None:
         """Note which ``others`` an optimizer's weights hold, and in what ``places`` their gradients
@@ -116,7 +156,7 @@ class Backprop:
         return self.critic.joins(x, z) and (most is None or z.shape[:-1].numel() <= most)
 
     @torch.no_grad()
-    def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tape]:
+    def score(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tape]:
         """Score pairs that :meth:`holds` allows.
 
         Args:
@@ -126,32 +166,15 @@ class Backprop:
         Returns:
             The scores, shape ``(M, N)`` or ``(E, M, N)``, and the tape.
         """
-        values = join(x, z).flatten(-3, -2)
-        tape = Tape([values], [])
-        for weight, bias in zip(self.weights, self.biases, strict=True):
-            if tape.sums:
-                values = self.activate(values)
-                tape.inputs.append(values)
-            values = affine(values, weight, bias)
-            tape.sums.append(values)
+        values, tape = self.forward(join(x, z).flatten(-3, -2))
         return values.view(z.shape[:-1]), tape
 
-    @torch.no_grad()
-    def backward(self, gradient: Tensor, tape: Tape) -> list[Tensor]:
-        """Return the gradients by ``parameters``: weight, bias, weight, bias, ...
 
-        Args:
-            gradient: Gradient by the scores, shaped like them.
-            tape: As returned by :meth:`forward`.
-        """
-        gradient = gradient.reshape(tape.sums[-1].shape)
-        found: list[Tensor] = []
-        for layer in reversed(range(len(self.weights))):
-            found += [gradient.sum(-2), gradient.mT @ tape.inputs[layer]]
-            if layer:
-                gradient = gradient @ self.weights[layer]
-                gradient = self.slope(gradient, tape.sums[layer - 1], tape.inputs[layer])
-        return found[::-1]
+def is_untouched(module: nn.Module) -> bool:
+    """Whether nobody listens to a module's passes, and all of its weights are trained."""
+    modules, weights = list(module.modules()), list(module.parameters())
+    hooked = any(map(is_hooked, modules)) or any(map(is_hooked, weights))
+    return not hooked and all(weight.requires_grad for weight in weights)
 
 
 def affine(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

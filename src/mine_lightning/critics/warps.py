@@ -1,19 +1,19 @@
 """Warps of canonical variates: networks that see one side each, inside the normal log ratio."""
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mine_lightning.critics.backprop import Tape
+from mine_lightning.critics.candidates import candidates, ring_gradient
 from mine_lightning.critics.ensemble import take_members
 from mine_lightning.critics.gaussian import gaussian_log_ratio
-from mine_lightning.critics.layers import batched_linear
+from mine_lightning.critics.stacked import StackedNetwork, drawn
 
-__all__ = ["StackedNetwork", "Warps", "drawn"]
+__all__ = ["WarpTape", "Warps"]
 
 LARGEST = 0.999  # correlation: beyond it a warp in float32 is rounding
 # On the samples that chose the widths in `estimate/networks`, 1.0 changes errors by +.003 ± .003
@@ -21,39 +21,14 @@ LARGEST = 0.999  # correlation: beyond it a warp in float32 is rounding
 FAINT = 0.1  # standard deviation of the weights that further pairs start at
 
 
-class StackedNetwork(nn.Module):
-    """E fully connected networks of the same widths with SiLU, each for rows of its own.
+class WarpTape(NamedTuple):
+    """What the reverse pass needs: the tapes of f and g, warped variates, and correlations."""
 
-    Args:
-        members: Number E of networks.
-        widths: Numbers of features: of the input, of every hidden layer, of the output.
-
-    Example:
-        >>> StackedNetwork(5, (3, 32, 2))(torch.randn(5, 100, 3)).shape
-        torch.Size([5, 100, 2])
-    """
-
-    def __init__(self, members: int, widths: Sequence[int]) -> None:
-        super().__init__()
-        sizes = [(members, outputs, inputs) for inputs, outputs in pairwise(widths)]
-        self.weights = nn.ParameterList(torch.zeros(size) for size in sizes)
-        self.biases = nn.ParameterList(torch.zeros(size[:2]) for size in sizes)
-
-    @torch.no_grad()
-    def draw(self, members: slice, inputs: int, generator: torch.Generator) -> None:
-        """Draw the weights of some members for their first inputs, and zeros for the last layer."""
-        for layer, (weight, bias) in enumerate(zip(self.weights[:-1], self.biases, strict=False)):
-            columns = slice(None) if layer else slice(inputs)
-            gains = (2.0, 0.1) if layer else (1.0, 1.0)
-            weight[members, :, columns], bias[members] = drawn(
-                weight[members, :, columns], *gains, generator
-            )
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """Return the outputs for rows, shape ``(E, *, D)``."""
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            rows = batched_linear(F.silu(rows) if layer else rows, weight, bias)
-        return rows
+    f: Tape
+    g: Tape
+    u: Tensor
+    v: Tensor
+    rho: Tensor
 
 
 class Warps(nn.Module):
@@ -80,7 +55,7 @@ class Warps(nn.Module):
         >>> u, v = torch.randn(2, 5, 100, 2)
         >>> warps = Warps(5, x_features=3, z_features=4, variates=2)
         >>> warps(torch.randn(5, 100, 3), torch.randn(5, 100, 4), u, v).shape
-        torch.Size([5, 100])
+        torch.Size([5, 2, 100])
     """
 
     start: Tensor
@@ -115,7 +90,7 @@ class Warps(nn.Module):
         """
         self.start[members, : rho.shape[1]] = rho.clamp(-LARGEST, LARGEST).atanh().float()
         for side, count in zip((self.x_side, self.z_side), inputs, strict=True):
-            side.draw(members, count, generator)
+            side.draw(members, slice(count), generator)
             more = side.weights[-1][members, -self.more :]
             more.copy_(drawn(more, FAINT**2, 0.0, generator)[0])
 
@@ -125,43 +100,58 @@ class Warps(nn.Module):
         """Return the change of the scores of pairs.
 
         Args:
-            x: Inputs of f, shape ``(E, *, D_x)``; the dimensions ``*`` broadcast.
-            z: Inputs of g, likewise.
-            u: Variates of x, shape ``(E, *, R)``.
-            v: Variates of z, likewise.
-            places: Where z stand among M rows, shape ``(E, *)``, if z has the inputs of these rows,
-                ``(E, M, D_z)``: a row in many pairs is warped once.
+            x: Inputs of f, shape ``(E, N, D_x)``.
+            z: Inputs of g, shape ``(E, M, D_z)``: a row in many pairs is warped once.
+            u: Variates of x, shape ``(E, N, R)``.
+            v: Variates of z, shape ``(E, M, R)``.
+            places: Where the :func:`~mine_lightning.critics.candidates.candidates` of each x stand
+                among the z, shape ``(E, N, K)``; by default they are its own and the next one.
 
         Returns:
-            In nats, shape ``(E, *)``.
+            In nats, shape ``(E, K, N)``.
         """
+        return self.record(x, z, u, v, places)[0]
+
+    def record(
+        self, x: Tensor, z: Tensor, u: Tensor, v: Tensor, places: Tensor | None = None
+    ) -> tuple[Tensor, WarpTape]:
+        """Return the change of the scores, and the tape for :meth:`backward`."""
+        (f, f_tape), (g, g_tape) = self.x_side.record(x), self.z_side.record(z)
         u, v = (F.pad(variates, (0, self.more)) for variates in (u, v))
-        g = self.z_side(z)
-        warped = u + self.x_side(x), v + (g if places is None else rows_at(g, places))
-        return self._normal(*warped, self.start + self.change) - self._normal(u, v, self.start)
+        rho, known = ((s.tanh()[:, None, None]) for s in (self.start + self.change, self.start))
+        warped = by_columns((u + f).unsqueeze(1)), by_columns(candidates(v + g, places))
+        given = by_columns(u.unsqueeze(1)), by_columns(candidates(v, places))
+        change = gaussian_log_ratio(*warped, rho) - gaussian_log_ratio(*given, known)
+        return change, WarpTape(f_tape, g_tape, *warped, rho)
+
+    @torch.no_grad()
+    def backward(self, gradient: Tensor, tape: WarpTape) -> list[Tensor]:
+        r"""Return the gradients by the parameters, in their order, of pairs in a ring.
+
+        .. math::
+            e = \frac{v - \rho u}{1 - \rho^2}, \quad
+            \partial_u \ell = \rho e, \quad \partial_v \ell = v - e, \quad
+            \partial_{\operatorname{artanh} \rho} \ell = (1 - \rho^2) e (u - \rho e) + \rho
+
+        Args:
+            gradient: Gradient by the change of the scores, shape ``(E, 2, N)``.
+            tape: As returned by :meth:`record` without places.
+        """
+        _, _, u, v, rho = tape
+        gradient, rest = gradient.unsqueeze(3), 1 - rho**2
+        error = (v - rho * u) / rest
+        share = gradient * error
+        by_change = (share * (u - rho * error)).sum((1, 2)) * rest[:, 0, 0]
+        by_change += rho[:, 0, 0] * gradient.sum((1, 2))
+        by_f = self.x_side.backward(rho[:, 0] * share.sum(1), tape.f)
+        by_g = self.z_side.backward(ring_gradient(gradient * v - share), tape.g)
+        return [by_change, *by_f, *by_g]
 
     def take(self, chosen: Tensor) -> Self:
         """Return copies of some members, by their numbers, shape ``(F,)``."""
         return take_members(self, chosen)
 
-    @staticmethod
-    def _normal(u: Tensor, v: Tensor, stretched: Tensor) -> Tensor:
-        ones = [1] * (v.ndim - 2)
-        rho = stretched.tanh().view(len(stretched), *ones, -1)
-        return gaussian_log_ratio(u, v, rho)
 
-
-def rows_at(rows: Tensor, places: Tensor) -> Tensor:
-    """Return the rows, ``(E, M, D)``, at places within each first index, ``(E, *)``."""
-    chosen = places.flatten(1).unsqueeze(2).expand(-1, -1, rows.shape[2])
-    return rows.gather(1, chosen).view(*places.shape, -1)
-
-
-def drawn(
-    weight: Tensor, gain: float, bound: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Draw weights of a given shape and variance gain / width, and biases within a bound."""
-    scale = math.sqrt(gain / weight.shape[-1])
-    drawn = scale * torch.randn(weight.shape, generator=generator)
-    biases = bound * (2 * torch.rand(weight.shape[:-1], generator=generator) - 1)
-    return drawn.to(weight), biases.to(weight)
+def by_columns(rows: Tensor) -> Tensor:
+    """Return rows, shape ``(E, *, D)``, laid out column by column: they are few and short."""
+    return rows.movedim(-1, 1).contiguous().movedim(1, -1)

@@ -153,6 +153,13 @@ class CrossFitEstimator(LightningModule):
         """Return the loss of each fold's scores, shape ``(E,)``."""
         return row_losses(joint, marginal).mean(1)
 
+    def sloped(self, offset: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each fold's loss, and the gradient by the network's scores, ``(E, N, 1 + K)``."""
+        share = supported(offset, self.limit)
+        added = offset + share * scores
+        slopes = row_slopes(added).mul_(share).div_(added.shape[1])
+        return self.losses(*own_first(added)), slopes
+
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
             self.networks.parameters(),
@@ -341,11 +348,11 @@ class FoldCritics(nn.Module):
             for view, rows in zip(self.views, seen, strict=True)
         ]
         offset = torch.stack(offsets).float()
-        parts = zip(
-            *((rows.x, rows.z, rows.x_variates, rows.z_variates) for rows in seen), strict=True
-        )
-        batch = dict(zip(FEATURES, map(padded, parts), strict=True), offset=offset)
-        return offset + supported(offset, log_rows(self.views)) * self.networks(batch)
+        parts = zip(*(rows.shown for rows in seen), strict=True)
+        batch = dict(zip(FEATURES, map(padded, parts), strict=True), offset=offset.unsqueeze(2))
+        batch["places"] = torch.arange(len(x), device=offset.device).expand_as(offset).unsqueeze(2)
+        added = self.networks(batch).squeeze(2)
+        return offset + supported(offset, log_rows(self.views)) * added
 
 
 def log_rows(views: Sequence[FoldView]) -> float:
@@ -375,9 +382,8 @@ def speaking(networks: FoldNetworks) -> tuple[FoldNetworks | None, Tensor | slic
     Those that have been trained do; the last layer of the others is zero. Two are the fewest: a
     batched product of one matrix is rounded differently.
     """
-    critic: Any = networks.concat.critic
-    last = critic.head[-1]
-    speaks = (last.weight != 0).flatten(1).any(1) | (last.bias != 0).any(1)
+    weight, bias = networks.concat.weights[-1], networks.concat.biases[-1]
+    speaks = (weight != 0).flatten(1).any(1) | (bias != 0).any(1)
     if speaks.all():
         return networks, slice(None)
     if speaks.sum() == 1:
@@ -394,6 +400,14 @@ def of_members(batch: Batch, members: Tensor | slice) -> Batch:
 def row_losses(joint: Tensor, marginal: Tensor) -> Tensor:
     """Return the logistic loss of each row, shape ``(E, N)``, from all of its partners."""
     return F.softplus(-joint) + F.softplus(marginal).mean(-1)
+
+
+def row_slopes(scores: Tensor) -> Tensor:
+    """Return the gradient of the sum of the :func:`row_losses` by scores, ``(E, N, 1 + K)``."""
+    slopes = torch.sigmoid(scores)
+    slopes[:, :, 1:] /= slopes.shape[2] - 1
+    slopes[:, :, 0] -= 1
+    return slopes
 
 
 def _measured(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:

@@ -75,12 +75,12 @@ class CrossFitData:
 
     If one of the variables is discrete, let it be z: see :attr:`levels`.
 
-    A batch holds the features ``x``, shape ``(E, N, 1, F_x)``, and for each its own ``z`` and those
-    of K partners, ``(E, N, 1 + K, F_z)``; the variates ``u`` and ``v`` that the closed form pairs,
-    ``(E, N, 1, P)`` and ``(E, N, 1 + K, P)``; and the scores of the fold's closed form, ``offset``,
-    ``(E, N, 1 + K)``, that the network's output is added to. Where networks warp the variates, one
-    of an evaluation holds the features of each row once, ``near``, shape ``(E, M, F_z)``, and the
-    ``places`` of z among them, ``(E, N, 1 + K)``.
+    A batch holds the features ``x``, shape ``(E, N, F_x)``, and the variates ``u`` that the closed
+    form pairs, ``(E, N, P)``, of its rows; ``z`` and ``v`` of rows near, ``(E, M, F_z)`` and
+    ``(E, M, P)``; the ``places`` among them of each row's own z and those of K partners,
+    ``(E, N, 1 + K)``; and the scores of the fold's closed form, ``offset``, likewise, that the
+    network's output is added to. A minibatch of training has no places: the rows near are its own,
+    and the partner of a row is the next one, see :func:`~mine_lightning.critics.candidates.ring`.
 
     Args:
         x: Checked rows, shape ``(N, ...)``.
@@ -201,10 +201,6 @@ class CrossFitData:
         if self.levels is not None:
             rows = torch.cat([rows, self.levels.rows.expand(len(rows), -1)], dim=1)
         return Tables(self.views, self.sides, placed(rows, self.device), shown, described)
-
-    def batch(self, rows: Tensor, partners: Tensor) -> Batch:
-        """Return the batch of some of the training and validation rows, see :class:`Tables`."""
-        return self.tables.batch(rows, partners)
 
     def validation(self) -> "FoldEvaluation":
         """Return a loader of the validation rows, with the same batches every time."""

@@ -12,7 +12,6 @@ from mine_lightning.data.loading.loaders import EpochLoader, spawn_generator
 from mine_lightning.data.loading.placement import fits, placed, training_device
 from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.loading.stacks import Batch, Stacking
-from mine_lightning.data.samplers import Derangement
 from mine_lightning.estimate.folds import CrossFitData, fit_together
 from mine_lightning.estimate.tables import filled
 
@@ -49,10 +48,10 @@ class CrossFitDataModule(LightningDataModule):
         """Where the minibatches are made."""
         return self.pairs[0].device
 
-    def batch(self, rows: Sequence[Tensor], partners: Sequence[Tensor]) -> Batch:
-        """Return the batch of some rows of each pair, see :meth:`CrossFitData.batch`."""
-        each = zip(self.pairs, rows, partners, strict=True)
-        return side_by_side([pair.batch(*places) for pair, *places in each])
+    def minibatches(self, rows: Sequence[Tensor]) -> Batch:
+        """Return those of some rows of each pair, see :meth:`Tables.minibatches`."""
+        each = zip(self.pairs, rows, strict=True)
+        return side_by_side([pair.tables.minibatches(numbers) for pair, numbers in each])
 
     def train_dataloader(self) -> EpochLoader | Prefetcher:
         loader = FoldLoader(self, Stacking.of(self.trainer))
@@ -84,14 +83,15 @@ def side_by_side(batches: Sequence[Batch]) -> Batch:
     """Return the batches of several pairs as one, with features filled up with zeros."""
     if len(batches) == 1:  # a copy takes as long as a batch
         return batches[0]
-    names = [name for name in batches[0] if all(name in batch for batch in batches)]
-    return {name: torch.cat(filled([batch[name] for batch in batches])) for name in names}
+    each = {name: filled([batch[name] for batch in batches]) for name in batches[0]}
+    return {name: torch.cat(parts, dim=-3) for name, parts in each.items()}
 
 
 class FoldLoader(EpochLoader):
     """Training minibatches of all folds at once, each fold in an order of its own.
 
-    The order is the same for all pairs. Where rows are few, several epochs are gathered at once.
+    The order is random, and so is the partner of a row, the next one of its minibatch. It is the
+    same for all pairs. Where rows are few, several epochs are gathered at once.
 
     Args:
         data: Where the rows are.
@@ -123,23 +123,20 @@ class FoldLoader(EpochLoader):
     def _made(self, epochs: range) -> Iterator[Batch]:
         """Yield the minibatches of some epochs."""
         most = self.size * max(1, ROWS_AT_ONCE // self.size)
-        drawn = [placed(places, self.device) for places in self._orders(epochs)]
-        chunks = zip(*(places.split(most, 1) for places in drawn), strict=True)
-        for places, others in chunks:
+        for places in placed(self._orders(epochs), self.device).split(most, 1):
             rows = [train.gather(1, places) for train in self.trains]
-            partners = [train.gather(1, others).unsqueeze(2) for train in self.trains]
-            yield from slices(self.data.batch(rows, partners), self.size)
+            each = [numbers.unflatten(1, (-1, self.size)) for numbers in rows]
+            yield from unbound(self.data.minibatches(each))
 
-    def _draw(self, epochs: range) -> list[Tensor]:
-        """Return the orders and the partners of some epochs, one after another."""
-        return [torch.cat(parts, dim=1) for parts in zip(*map(self._drawn, epochs), strict=True)]
+    def _draw(self, epochs: range) -> Tensor:
+        """Return the orders of some epochs, one after another."""
+        return torch.cat([self._drawn(epoch) for epoch in epochs], dim=1)
 
-    def _drawn(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """Return the order of the training rows, by their places, and their partners."""
-        generator = spawn_generator(self.seed, 3, epoch)
-        drawn = torch.rand(self.shape, generator=generator).argsort(1)
-        order = drawn[:, : self.batches * self.size]
-        return order, Derangement().partners(order, order.shape[1], generator)
+    def _drawn(self, epoch: int) -> Tensor:
+        """Return the order of the training rows, by their places."""
+        generator, (folds, rows) = spawn_generator(self.seed, 3, epoch), self.shape
+        orders = [torch.randperm(rows, generator=generator) for _ in range(folds)]
+        return torch.stack(orders)[:, : self.batches * self.size]
 
 
 class Ahead:
@@ -151,11 +148,11 @@ class Ahead:
         call: The function, of a range of epochs.
     """
 
-    def __init__(self, call: Callable[[range], list[Tensor]]) -> None:
+    def __init__(self, call: Callable[[range], Tensor]) -> None:
         self.call, self.thread = call, ThreadPoolExecutor(max_workers=1)
-        self._known: dict[range, Future[list[Tensor]]] = {}
+        self._known: dict[range, Future[Tensor]] = {}
 
-    def __call__(self, epochs: range) -> list[Tensor]:
+    def __call__(self, epochs: range) -> Tensor:
         """Return what the function does, soon for epochs that follow those of the last call."""
         found = self._known.get(epochs) or self.thread.submit(self.call, epochs)
         following = range(epochs.stop, epochs.stop + len(epochs))
@@ -163,7 +160,7 @@ class Ahead:
         return found.result()
 
 
-def slices(batch: Batch, size: int) -> Iterator[Batch]:
-    """Cut a batch into views of so many rows each."""
-    for parts in zip(*(rows.split(size, 1) for rows in batch.values()), strict=True):
-        yield dict(zip(batch, parts, strict=True))
+def unbound(batches: Batch) -> Iterator[Batch]:
+    """Yield the batches that are stacked along a first dimension."""
+    for parts in zip(*batches.values(), strict=True):
+        yield dict(zip(batches, parts, strict=True))

@@ -1,15 +1,17 @@
 """What the critic of each fold adds to the scores of its closed form."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mine_lightning.critics.ensemble import CriticEnsemble
-from mine_lightning.critics.networks import ConcatCritic
-from mine_lightning.critics.warps import Warps, drawn
+from mine_lightning.critics.backprop import Tape
+from mine_lightning.critics.candidates import candidates
+from mine_lightning.critics.ensemble import take_members
+from mine_lightning.critics.stacked import StackedNetwork
+from mine_lightning.critics.warps import Warps, WarpTape
 from mine_lightning.data.loading.stacks import Batch
 
 __all__ = ["FoldNetworks", "Widths"]
@@ -25,6 +27,8 @@ OFFSET_BOUND = 4.0  # nats, where the offset shown levels off; 2: -.0003 ± .001
 
 FEATURES = "x", "z", "u", "v"  # of a batch: of both sides, and their variates
 
+Tapes = tuple[Tape, WarpTape | None]
+
 
 class Widths(NamedTuple):
     """Numbers of features of x, of z, and of pairs of variates, that networks are shown."""
@@ -39,7 +43,7 @@ class Widths(NamedTuple):
         return cls(*map(max, zip(*widths, strict=True)))
 
     def columns(self, widest: "Widths") -> Tensor:
-        """Return the places of one's inputs among those of concat critics for the widest.
+        """Return the places of one's inputs among those of networks of pairs for the widest.
 
         Example:
             >>> widest = Widths(2, 3, 1)
@@ -54,29 +58,27 @@ class Widths(NamedTuple):
 class FoldNetworks(nn.Module):
     """A network for each fold of each of P pairs of variables, P E in all.
 
-    A :class:`~mine_lightning.ConcatCritic` sees the features of both sides, the products of paired
-    variates, and the score of the closed form. Where a side has several columns,
+    One sees the features of both sides, the products of paired variates, and the score of the
+    closed form. Where a side has several columns,
     :class:`~mine_lightning.critics.warps.Warps` of the variates are added.
 
     A pair of variables with fewer inputs than another has zeros in their place.
 
     Args:
         widths: Their numbers of inputs.
-        concat: The concat critics.
+        concat: Those of all features of a pair of rows.
         warps: The warps, if there are any.
     """
 
-    def __init__(self, widths: Widths, concat: CriticEnsemble, warps: Warps | None = None) -> None:
+    def __init__(self, widths: Widths, concat: StackedNetwork, warps: Warps | None = None) -> None:
         super().__init__()
         self.widths, self.concat, self.warps = widths, concat, warps
 
     @classmethod
     def of(cls, widths: Widths, members: int, warped: bool) -> Self:
         """Return networks whose weights are still to be drawn."""
-        concat = CriticEnsemble(ConcatCritic(HIDDEN, "silu"), 1, seed=0)
-        concat(torch.zeros(1, 1, widths.x), torch.zeros(1, 1, widths.z + widths.variates + 1))
         warps = Warps(members, *widths, WARPS) if warped else None
-        return cls(widths, concat.take(torch.zeros(members, dtype=torch.long)), warps)
+        return cls(widths, StackedNetwork(members, (1 + sum(widths), *HIDDEN, 1)), warps)
 
     @torch.no_grad()
     def draw(self, pair: int, widths: Widths, correlations: Tensor, seed: int) -> None:
@@ -90,44 +92,47 @@ class FoldNetworks(nn.Module):
         """
         folds, generator = len(correlations), torch.Generator().manual_seed(seed)
         members = slice(pair * folds, (pair + 1) * folds)
-        first, *head = self._layers()
-        shown = widths.columns(self.widths)
-        first.weight[members] = 0
-        first.weight[members, :, shown], first.bias[members] = drawn(
-            first.weight[members, :, shown], 1.0, 1.0, generator
-        )
-        for layer in head:
-            layer.weight[members], layer.bias[members] = drawn(
-                layer.weight[members], 2.0, 0.1, generator
-            )
-        head[-1].weight[members], head[-1].bias[members] = 0, 0
+        self.concat.draw(members, widths.columns(self.widths), generator)
         if self.warps is not None:
             self.warps.draw(members, (widths.x, widths.z), correlations, generator)
-
-    def _layers(self) -> list[Any]:
-        critic: Any = self.concat.critic
-        return [critic.first, *critic.head]
 
     def take(self, chosen: Tensor) -> Self:
         """Return copies of some members, by their numbers, shape ``(F,)``."""
         warps = None if self.warps is None else self.warps.take(chosen)
-        return type(self)(self.widths, self.concat.take(chosen), warps)
+        return type(self)(self.widths, take_members(self.concat, chosen), warps)
 
-    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return what the concat critics are shown, shapes ``(E, N, 1, F)`` and ``(E, N, K, G)``.
-
-        To the features of z is joined what is known of each pair of rows.
-        """
-        shown = OFFSET_BOUND / 2 * torch.tanh(batch["offset"] / OFFSET_BOUND)
-        known = batch["z"], batch["u"] * batch["v"], shown.unsqueeze(-1)
-        return batch["x"], torch.cat(known, dim=-1)
-
-    def warp(self, batch: Batch) -> Tensor | float:
-        """Return what the warps add, shape ``(E, N, K)``."""
-        if self.warps is None:
-            return 0.0
+    def inputs(self, batch: Batch) -> Tensor:
+        """Return the features of each pair of rows, shape ``(E, K, N, F)``."""
         x, z, u, v = (batch[name] for name in FEATURES)
-        return self.warps(x, batch.get("near", z), u, v, batch.get("places"))
+        z, v = (candidates(side, batch.get("places")) for side in (z, v))
+        shown = OFFSET_BOUND / 2 * torch.tanh(batch["offset"].mT / OFFSET_BOUND)
+        x = x.unsqueeze(1).expand(*z.shape[:-1], -1)
+        return torch.cat([x, z, u.unsqueeze(1) * v, shown.unsqueeze(3)], dim=3)
+
+    def record(self, batch: Batch) -> tuple[Tensor, Tapes]:
+        """Return what is added to the closed forms' scores, and the tapes for :meth:`backward`."""
+        change, warped = self._warped(batch)
+        scores, tape = self.concat.record(self.inputs(batch))
+        return (scores.squeeze(3) + change).mT, (tape, warped)
+
+    def _warped(self, batch: Batch) -> tuple[Tensor | float, WarpTape | None]:
+        if self.warps is None:
+            return 0.0, None
+        x, z, u, v = (batch[name] for name in FEATURES)
+        return self.warps.record(x, z, u, v, batch.get("places"))
+
+    def backward(self, gradient: Tensor, tapes: Tapes) -> list[Tensor]:
+        """Return the gradients by the parameters, in their order.
+
+        Args:
+            gradient: Gradient by what is added, shape ``(E, N, 2)``.
+            tapes: As returned by :meth:`record` for a batch without places.
+        """
+        gradient, (tape, warped) = gradient.mT.contiguous(), tapes
+        found = self.concat.backward(gradient, tape)
+        if self.warps is None or warped is None:
+            return found
+        return found + self.warps.backward(gradient, warped)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return what is added to the closed forms' scores of a batch, shape ``(E, N, K)``.
@@ -135,11 +140,6 @@ class FoldNetworks(nn.Module):
         Inputs that the batch of a pair of variables alone does not have are zeros.
         """
         x, z, variates = self.widths
-        sizes = {"x": x, "z": z, "u": variates, "v": variates, "near": z}
-        filled = {
-            name: F.pad(batch[name], (0, n - batch[name].shape[-1]))
-            for name, n in sizes.items()
-            if name in batch
-        }
-        batch = {**batch, **filled}
-        return self.concat(*self.inputs(batch)) + self.warp(batch)
+        sizes = zip(FEATURES, (x, z, variates, variates), strict=True)
+        filled = {name: F.pad(batch[name], (0, n - batch[name].shape[-1])) for name, n in sizes}
+        return self.record({**batch, **filled})[0]

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
 
-from mine_lightning.critics.backprop import Backprop
+from mine_lightning.critics.backprop import is_untouched
 from mine_lightning.data.loading.placement import placed
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.support.adam import FusedAdam, is_fused_adam
@@ -27,11 +27,10 @@ def choose_steps(module: Any) -> "HookedSteps":
     """Return the fastest way to take steps that this run allows."""
     strategy, precision = module.trainer.strategy, module.trainer.precision
     whole = isinstance(strategy, (SingleDeviceStrategy, DDPStrategy)) and precision == "32-true"
-    layers = Backprop.of(module.networks.concat.critic) if whole and not is_hooked(module) else None
-    if layers is None or not is_fused_adam(module.optimizers().optimizer):
+    alone = not is_hooked(module) and is_untouched(module.networks)
+    if not (whole and alone and is_fused_adam(module.optimizers().optimizer)):
         return HookedSteps(module)
-    kind = CapturedSteps if module.device.type == "cuda" else FusedSteps
-    return kind(module, layers)
+    return (CapturedSteps if module.device.type == "cuda" else FusedSteps)(module)
 
 
 class HookedSteps:
@@ -76,20 +75,18 @@ class HookedSteps:
 
 
 class FusedSteps(HookedSteps):
-    """Steps without the hooks, and without autograd but for the loss and the warps.
+    """Steps without the hooks, and without autograd.
 
     What changes from step to step, the learning rate and the weight in the average, lies beside the
     minibatches on their device, so that steps can be recorded.
 
     Args:
         module: The module being trained.
-        layers: The layers of its concat critics.
     """
 
-    def __init__(self, module: Any, layers: Backprop) -> None:
+    def __init__(self, module: Any) -> None:
         super().__init__(module)
-        self.layers, self.adam = layers, FusedAdam(self.optimizer.optimizer)
-        self.warps = self.weights[len(layers.parameters) :]
+        self.adam = FusedAdam(self.optimizer.optimizer)
 
     def __call__(self, batches: Sequence[Batch]) -> Tensor:
         plan = torch.tensor([self._count() for _ in batches], dtype=torch.float64)
@@ -120,13 +117,9 @@ class FusedSteps(HookedSteps):
     def _differentiate(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """Return the mean loss of the folds, and the gradients of the sum of their losses."""
         networks = self.module.networks
-        scores, tape = self.layers.forward(*networks.inputs(batch))
-        with torch.enable_grad():
-            added = scores.requires_grad_() + networks.warp(batch)
-            losses = self.module.losses(*self.module.added(batch["offset"], added))
-            slope, *rest = torch.autograd.grad(losses.sum(), [scores, *self.warps])
-        ordered = [gradient.contiguous() for gradient in rest]  # as fused kernels read them
-        return losses.detach().mean(), self.layers.backward(slope, tape) + ordered
+        scores, tapes = networks.record(batch)
+        losses, slopes = self.module.sloped(batch["offset"], scores)
+        return losses.mean(), networks.backward(slopes, tapes)
 
 
 class CapturedSteps(FusedSteps):
@@ -134,14 +127,11 @@ class CapturedSteps(FusedSteps):
 
     Args:
         module: The module being trained.
-        layers: The layers of its concat critics.
         graphs: Makes what records a graph.
     """
 
-    def __init__(
-        self, module: Any, layers: Backprop, graphs: Callable[[], Graphs] = CudaGraphs
-    ) -> None:
-        super().__init__(module, layers)
+    def __init__(self, module: Any, graphs: Callable[[], Graphs] = CudaGraphs) -> None:
+        super().__init__(module)
         self.graphs, self.recorders = graphs, dict[int, Recorder]()
 
     def _take_all(self, steps: Sequence[tuple[Batch, Tensor]]) -> list[Tensor]:

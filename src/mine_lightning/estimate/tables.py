@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mine_lightning.critics.candidates import ring
 from mine_lightning.data.loading.loaders import gather
 from mine_lightning.data.loading.placement import placed
 from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.estimate.features import Described
-from mine_lightning.estimate.networks import Widths
+from mine_lightning.estimate.networks import FEATURES, Widths
 from mine_lightning.estimate.views import FoldView
 
 __all__ = ["ROWS_SEEN", "Tables", "filled", "padded"]
@@ -54,18 +55,16 @@ class Tables:
     @property
     def widths(self) -> Widths:
         """The numbers of inputs of the networks."""
-        x, z = (rows.shape[1] - self.products for rows in (self.x_rows, self.z_rows))
-        return Widths(x, z, self.products)
+        return Widths(*(self.rows[name].shape[1] for name in ("x", "z", "u")))
 
     def _open(self, rows: Tensor) -> None:
         """Make tables of what networks are shown, and of what closed forms score by."""
         one = [view.one for view in self.views]
-        self.products = widest([seen.x_variates for seen in one])
-        widths = [self.products + widest(side) for side in zip(*(s[:2] for s in one), strict=True)]
         length = rows.numel() if self.shown else 0
-        self.x_rows, self.z_rows = (
-            torch.zeros(length, width, device=rows.device) for width in widths
-        )  # (E L, P + F)
+        self.rows = {
+            name: torch.zeros(length, widest(parts), device=rows.device)
+            for name, parts in zip(FEATURES, zip(*(s.shown for s in one), strict=True), strict=True)
+        }  # (E L, F)
         self.codes = [
             tuple(code.new_empty(rows.shape[1], code.shape[1]) for code in (s.x_code, s.z_code))
             for s in one
@@ -79,13 +78,24 @@ class Tables:
             return
         seen = view.show(a, b)
         x_code[places], z_code[places] = seen.x_code, seen.z_code
-        rows, start = fold * len(x_code) + places, self.products
-        for table, variates, shown in (
-            (self.x_rows, seen.x_variates, seen.x),
-            (self.z_rows, seen.z_variates, seen.z),
-        ):
-            table[rows, : variates.shape[1]] = variates
-            table[rows, start : start + shown.shape[1]] = shown
+        rows = fold * len(x_code) + places
+        for table, part in zip(self.rows.values(), seen.shown, strict=True):
+            table[rows, : part.shape[1]] = part
+
+    def minibatches(self, rows: Tensor) -> Batch:
+        """Return minibatches, each of them a :func:`~mine_lightning.critics.candidates.ring`.
+
+        Args:
+            rows: Row numbers of n minibatches for each fold, shape ``(E, n, N)``.
+
+        Returns:
+            A batch of tensors whose first dimension is n.
+        """
+        i = self._found(rows)
+        j = ring(i.flatten(0, 1)).mT.unflatten(0, i.shape[:2])  # (E, n, N, 2)
+        offset = self._offsets(i.flatten(1), j.flatten(1, 2)).view(j.shape).mT.transpose(0, 1)
+        i = i.transpose(0, 1)
+        return {**self._shown(i, i), "offset": offset.contiguous().mT}  # laid out as scores are
 
     def batch(self, rows: Tensor, partners: Tensor, near: Tensor | None = None) -> Batch:
         """Return the batch of some rows, the offset alone of rows that networks are not shown.
@@ -93,29 +103,30 @@ class Tables:
         Args:
             rows: Row numbers for each fold, shape ``(E, N)``.
             partners: Row numbers of the partners, shape ``(E, N, K)``.
-            near: Row numbers of rows and partners, each once, for networks that warp, ``(E, M)``.
+            near: Row numbers of rows and partners, each once, shape ``(E, M)``, if they are known.
         """
         rows, partners = (placed(numbers, self.places.device) for numbers in (rows, partners))
-        candidates = torch.cat([rows.unsqueeze(2), partners], dim=2)  # (E, N, 1 + K)
-        i, j = (self.places.gather(1, part.flatten(1)) for part in (rows, candidates))
-        j = j.view(candidates.shape)
-        offset = self._offsets(i, j).float()
+        i, j = self._found(rows), self._found(torch.cat([rows.unsqueeze(2), partners], dim=2))
+        offset = self._offsets(i, j)
         if not self.shown:
             return {"offset": offset}
-        x, z = gather(self.x_rows, i).unsqueeze(2), gather(self.z_rows, j)
-        (u, x), (v, z) = (side.tensor_split([self.products], dim=3) for side in (x, z))
-        known = {} if near is None else self._once(placed(near, j.device), j)
-        return {"x": x, "z": z, "u": u, "v": v, "offset": offset, **known}
+        among = j.flatten(1) if near is None else self._found(placed(near, j.device))
+        return {**self._shown(i, among), "offset": offset, "places": self._among(j, among)}
 
-    def _once(self, near: Tensor, candidates: Tensor) -> Batch:
-        """Return what networks are shown of rows near, and where the candidates are among them."""
-        found = self.places.gather(1, near)
+    def _found(self, numbers: Tensor) -> Tensor:
+        """Return the places in the tables of rows by their numbers, both ``(E, *)``."""
+        return self.places.gather(1, numbers.flatten(1)).view(numbers.shape)
+
+    def _shown(self, i: Tensor, j: Tensor) -> Batch:
+        """Return what networks are shown of rows of x and of z by their places."""
+        sides = zip(self.rows.items(), (i, j, i, j), strict=True)
+        return {name: gather(table, places) for (name, table), places in sides}
+
+    def _among(self, places: Tensor, near: Tensor) -> Tensor:
+        """Return where rows stand among those near, all by their places in the tables."""
         order = torch.arange(near.shape[1], device=near.device).expand_as(near)
-        among = found.new_zeros(len(self.z_rows)).scatter_(0, found.flatten(), order.flatten())
-        return {
-            "near": gather(self.z_rows, found)[..., self.products :],
-            "places": among[candidates],
-        }
+        among = near.new_zeros(len(self.rows["z"]))
+        return among.scatter_(0, near.flatten(), order.flatten())[places]
 
     def _offsets(self, rows: Tensor, candidates: Tensor) -> Tensor:
         """Return the scores of the closed forms of rows by their places, shape ``(E, N, K)``."""
@@ -125,7 +136,7 @@ class Tables:
             start = fold * len(a)
             pairs = gather(a, i - start).unsqueeze(1), gather(b, j - start)
             scores.append(view.choice.ratio.score(*pairs))
-        return torch.stack(scores)
+        return torch.stack(scores).float()
 
 
 def widest(tensors: Sequence[Tensor]) -> int:

@@ -41,6 +41,11 @@ class Seen(NamedTuple):
     x_variates: Tensor
     z_variates: Tensor
 
+    @property
+    def shown(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the network is shown of x and of z, and the variates of both."""
+        return self.x, self.z, self.x_variates, self.z_variates
+
 
 class FoldView:
     """What one fold's critic sees of the data, fitted on the fold's training rows.

@@ -187,7 +187,7 @@ class StackedTraining(LightningModule):
         self, critic: Backprop, x: Tensor, z: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor], list[Tensor]]:
         """Leave only the objective to autograd."""
-        raw, tape = critic.forward(x, z)
+        raw, tape = critic.score(x, z)
         scores = split_partners(raw.requires_grad_())
         loss = self.total_loss(*scores)
         slope, *rest = torch.autograd.grad(
