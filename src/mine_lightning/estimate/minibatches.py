@@ -14,6 +14,7 @@ from mine_lightning.data.loading.prefetch import Prefetcher, prefetched
 from mine_lightning.data.loading.stacks import Batch, Stacking
 from mine_lightning.estimate.folds import CrossFitData, fit_together
 from mine_lightning.estimate.tables import filled
+from mine_lightning.support.memory import keep_freed_memory
 
 __all__ = ["CrossFitDataModule", "FoldLoader"]
 
@@ -38,6 +39,7 @@ class CrossFitDataModule(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Fit what the critics see of each pair, on the device being trained on if all fits."""
+        keep_freed_memory()
         device = training_device(self.trainer)
         portable = all(pair.portable for pair in self.pairs)
         there = portable and fits(sum(pair.values for pair in self.pairs), device)
