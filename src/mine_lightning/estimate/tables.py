@@ -1,12 +1,12 @@
 """Rows as the critics of all folds see them, in tables from which minibatches are gathered."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mine_lightning.critics.candidates import ring
 from mine_lightning.data.loading.loaders import gather
 from mine_lightning.data.loading.placement import placed
 from mine_lightning.data.loading.stacks import Batch
@@ -92,10 +92,17 @@ class Tables:
             A batch of tensors whose first dimension is n.
         """
         i = self._found(rows)
-        j = ring(i.flatten(0, 1)).mT.unflatten(0, i.shape[:2])  # (E, n, N, 2)
-        offset = self._offsets(i.flatten(1), j.flatten(1, 2)).view(j.shape).mT.transpose(0, 1)
+        apart = self._offsets(i.flatten(1), i.roll(-1, 2).view(len(i), -1, 1)).view(i.shape)
+        offset = torch.stack([gather(self._own, i), apart], dim=2)  # laid out as scores are
         i = i.transpose(0, 1)
-        return {**self._shown(i, i), "offset": offset.contiguous().mT}  # laid out as scores are
+        return {**self._shown(i, i), "offset": offset.transpose(0, 1).mT}
+
+    @cached_property
+    def _own(self) -> Tensor:
+        """The scores of the closed forms of all rows with their own z, shape ``(E L,)``."""
+        places = torch.arange(len(self.rows["x"]), device=self.places.device)
+        parts = places.view(len(self.views), -1).split(ROWS_SEEN, dim=1)
+        return torch.cat([self._offsets(part, part.unsqueeze(2)) for part in parts], 1).flatten()
 
     def batch(self, rows: Tensor, partners: Tensor, near: Tensor | None = None) -> Batch:
         """Return the batch of some rows, the offset alone of rows that networks are not shown.
