@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from mine_lightning import estimate_mutual_information, mutual_information_matrix
-from mine_lightning.estimate.together import default_epochs
+from mine_lightning.estimate.crossfit import CrossFitEstimator
+from mine_lightning.estimate.together import default_epochs, estimate_together
 from shared import QUICK
 
 
@@ -26,6 +28,26 @@ def test_pairs_trained_together_are_those_trained_alone(frame: pd.DataFrame) -> 
         assert result.errors == pytest.approx(alone.errors, abs=1e-3)
         assert result.settings == alone.settings
         np.testing.assert_allclose(result.learning_curve[0], alone.learning_curve[0], atol=1e-6)
+
+
+def test_pairs_that_end_early_leave_the_others_as_they_are(monkeypatch) -> None:
+    kept, keep = [], CrossFitEstimator._keep
+
+    def noted(model: CrossFitEstimator, places: torch.Tensor) -> None:
+        kept.append(len(places))
+        keep(model, places)
+
+    monkeypatch.setattr(CrossFitEstimator, "_keep", noted)
+    x, *noise = np.random.default_rng(0).normal(size=(5, 300))
+    sides = [(x, other) for other in (noise[0], x + noise[1], np.sin(5 * x) + 0.1 * noise[2])]
+    quiet = {"folds": 2, "progress_bar": False}
+    alone = estimate_together(sides, callbacks=[Callback()], **quiet)
+    assert not kept  # somebody looks on
+    for result, whole in zip(estimate_together(sides, **quiet), alone, strict=True):
+        assert result.nats == pytest.approx(whole.nats, abs=1e-4)
+        assert len(result.learning_curve) == len(whole.learning_curve)
+        np.testing.assert_allclose(result.learning_curve, whole.learning_curve, atol=1e-4)
+    assert kept
 
 
 def test_critics_of_a_pair_are_handed_out_alone(frame: pd.DataFrame) -> None:

@@ -4,7 +4,7 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -72,17 +72,18 @@ class CrossFitEstimator(LightningModule):
     are kept for each fold: ``best``, and ``late``, the last one that keeps half of the best one's
     gain. Training of a pair of variables ends when no fold has improved for several epochs, fewer
     while the gain is within its standard error, or, after ``usual_epochs``, as soon as most folds
-    do not improve. Pairs do not feel each other: their numbers are those of a fit alone. The closed
-    form alone is kept unless the network improves on its loss noticeably: where the
-    dependence is large the loss hardly feels how large a score is. Several processes all do the
-    same.
+    do not improve. Pairs do not feel each other: their numbers are those of a fit alone. Once half
+    of the pairs have ended, training goes on with the others alone. The closed form alone is kept
+    unless the network improves on its loss noticeably: where the dependence is large the loss
+    hardly feels how large a score is. Several processes all do the same.
 
     Args:
         folds: Number E of folds.
         pairs: Number P of pairs of variables.
         usual_epochs: Epochs after which only steady improvement goes on; no limit by default.
         seed: Seed of the initial weights.
-        heard: Whether anybody may read what is logged: keeping it costs a tenth of a short epoch.
+        watched: Whether anybody looks on, at what is logged or at the weights: what is logged costs
+            a tenth of a short epoch.
     """
 
     minibatches_per_step = 16  # each with its own optimizer step, handed over at once
@@ -103,12 +104,14 @@ class CrossFitEstimator(LightningModule):
         pairs: int = 1,
         usual_epochs: int | None = None,
         seed: int = 0,
-        heard: bool = True,
+        watched: bool = True,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.folds, self.pairs = folds, pairs
-        self.usual_epochs, self.seed, self.heard = usual_epochs, seed, heard
+        self.usual_epochs, self.seed, self.watched = usual_epochs, seed, watched
+        self.trained = list(range(pairs))  # the numbers of the pairs that are in training
+        self._ended: dict[int, FittedFolds] = {}  # the others
         self.learning_curve: list[Tensor] = []  # nats on validation rows, (P E,) for each epoch
         self.validation_losses: list[Tensor] = []
 
@@ -185,12 +188,12 @@ class CrossFitEstimator(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """Take one optimizer step for each of the minibatches handed over."""
-        batches = batch if isinstance(batch, list) else [batch]
+        batches = [self._own(each) for each in (batch if isinstance(batch, list) else [batch])]
         self._log({"train/loss": self._steps(batches).mean()})
 
     def _log(self, values: dict[str, Tensor]) -> None:
         """Log values, which Lightning reads at once where they are for its own progress bars."""
-        if self.heard:
+        if self.watched:
             bar = self.trainer.progress_bar_callback
             self.log_dict(values, prog_bar=not (bar is None or isinstance(bar, EpochBar)))
 
@@ -201,7 +204,7 @@ class CrossFitEstimator(LightningModule):
         self._scores: list[tuple[Tensor, Tensor]] = []
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._scores.append(self.score(batch, self.averaged))
+        self._scores.append(self.score(self._own(batch), self.averaged))
 
     def on_validation_epoch_end(self) -> None:
         """Keep the states that the validation rows prefer; end the pairs that do not improve."""
@@ -216,7 +219,45 @@ class CrossFitEstimator(LightningModule):
         self._log({"val/loss": losses.mean(), "val/mi": estimates.mean()})
         self.epochs.masked_fill_(running, len(self.learning_curve) - 1)
         self.done |= self.ended.unsqueeze(1).expand(-1, self.folds).flatten()
+        self._let_go()
         self._stop()
+
+    def _own(self, batch: Batch) -> Batch:
+        """Return the batch of the pairs that are in training."""
+        if len(self.trained) == self.pairs:
+            return batch
+        return of_members(batch, self._members(torch.tensor(self.trained)))
+
+    def _members(self, pairs: Tensor) -> Tensor:
+        """Return the numbers of all folds of some pairs, shape ``(n E,)``."""
+        return (self.folds * pairs.unsqueeze(1) + torch.arange(self.folds)).flatten()
+
+    def _let_go(self) -> None:
+        """Train on without the pairs that have ended, once these are half of them: steps cost.
+
+        A device is not asked, and nobody who looks on sees weights disappear.
+        """
+        if self.watched or self.device.type != "cpu" or self.trainer.world_size > 1:
+            return
+        over = self.finished
+        if len(over) / 2 <= int(over.sum()) < len(over):
+            ended = [pair for pair, gone in zip(self.trained, over.tolist(), strict=True) if gone]
+            self._ended |= {pair: self.fitted(pair) for pair in ended}
+            self._keep((~over).nonzero().flatten())
+
+    @torch.no_grad()
+    def _keep(self, places: Tensor) -> None:
+        """Keep some pairs in training, by their places among those that are."""
+        members, optimizer = self._members(places), cast(Any, self.optimizers())
+        self.trained, self.epochs = [self.trained[n] for n in places.tolist()], self.epochs[places]
+        buffers = [buffer for name, buffer in self.named_buffers() if name != "epochs"]
+        for stacked in (*self.parameters(), *buffers):
+            stacked.data = stacked.data[members]
+        for state in optimizer.state.values():
+            state.update({name: value[members] for name, value in state.items() if value.ndim})
+        self.learning_curve = [values[members] for values in self.learning_curve]
+        self.validation_losses = [values[members] for values in self.validation_losses]
+        self._steps = choose_steps(self)
 
     def _stop(self) -> None:
         """End the run where all pairs have ended.
@@ -267,8 +308,10 @@ class CrossFitEstimator(LightningModule):
 
     def fitted(self, pair: int) -> FittedFolds:
         """Return what training leaves of one of the pairs."""
-        members = torch.arange(pair * self.folds, (pair + 1) * self.folds)
-        last = 1 + int(self.epochs[pair])
+        if pair in self._ended:
+            return self._ended[pair]
+        place = self.trained.index(pair)
+        members, last = self._members(torch.tensor([place])), 1 + int(self.epochs[place])
         return FittedFolds(
             best=self.best.take(members),
             late=self.late.take(members),
@@ -276,7 +319,7 @@ class CrossFitEstimator(LightningModule):
             best_epoch=self.best_epoch[members].cpu(),
             learning_curve=self._curve(self.learning_curve[:last], members),
             validation_loss=self._curve(self.validation_losses[:last], members),
-            finished=bool(self.finished[pair]),
+            finished=bool(self.finished[place]),
         )
 
     def _curve(self, epochs: list[Tensor], members: Tensor) -> Tensor:

@@ -144,9 +144,9 @@ def _trained(data: CrossFitDataModule, plan: Training) -> CrossFitEstimator:
         trainer = plan.trainer or own_trainer(data, plan, usual)
         check_launcher(trainer)
         patient = None if usual is None else max(usual, trainer.fit_loop.min_epochs or 0)
-        heard = bool(plan.trainer or callbacks_of(trainer) or trainer.loggers)
+        watched = bool(plan.trainer or callbacks_of(trainer) or trainer.loggers)
         folds, pairs = len(first.folds.held), len(data.pairs)
-        model = CrossFitEstimator(folds, pairs, patient, first.seed, heard)
+        model = CrossFitEstimator(folds, pairs, patient, first.seed, watched)
         trainer.fit(model, datamodule=data)
     model.to(trainer.strategy.root_device)
     return model
