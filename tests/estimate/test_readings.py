@@ -49,9 +49,9 @@ def test_rows_are_described_in_full_precision_whatever_that_of_the_scores(
     types = []
     describe = CrossFitData.describe
 
-    def watched(self: CrossFitData, *args: Any) -> Any:
+    def watched(self: CrossFitData, *args: Any, **kwargs: Any) -> Any:
         types.append((torch.get_default_dtype(), torch.is_autocast_enabled("cpu")))
-        return describe(self, *args)
+        return describe(self, *args, **kwargs)
 
     monkeypatch.setattr(CrossFitData, "describe", watched)
     x, noise = torch.randn(2, 200, 2, generator=torch.Generator().manual_seed(0))
