@@ -3,6 +3,7 @@
 import torch
 
 from closed_forms import confirmed
+from mine_lightning import Identity
 from mine_lightning.estimate.ratios import FAMILY
 from mine_lightning.estimate.views import FoldView
 
@@ -32,3 +33,16 @@ def test_the_widths_of_one_row_are_those_of_all() -> None:
         assert len(every) == 300
     for code, every in zip(view.encode(*view.describe(x, z)), view(x, z)[2:4], strict=True):
         assert torch.equal(code, every)
+
+
+def test_features_of_the_same_rows_are_fitted_once() -> None:
+    x, z, other = torch.randn(3, 300, 1, generator=torch.Generator().manual_seed(0))
+    rows, known = torch.arange(300).split([250, 50]), {}
+    pairs = (x, z), (x, other), (other.exp(), x)
+    views = [FoldView() for _ in pairs]
+    for view, sides in zip(views, pairs, strict=True):
+        view.look(*sides, *rows, known)
+    assert views[0].x_features is views[1].x_features is views[2].z_features
+    assert len(known) == 4
+    FoldView(Identity()).look(x, z, *rows, known)
+    assert len(known) == 5

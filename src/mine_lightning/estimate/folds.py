@@ -25,7 +25,7 @@ from mine_lightning.estimate.networks import Widths
 from mine_lightning.estimate.ratios import Choice, Rows, choose
 from mine_lightning.estimate.splits import Folds, Splitter, split_folds
 from mine_lightning.estimate.tables import ROWS_SEEN, Tables, padded
-from mine_lightning.estimate.views import MOST_PRODUCTS, FoldView
+from mine_lightning.estimate.views import MOST_PRODUCTS, FoldView, Known
 from mine_lightning.support.arguments import check_integer
 
 __all__ = ["CrossFitData", "FoldEvaluation", "Levels", "PassingEvaluation", "fit_together"]
@@ -169,13 +169,21 @@ class CrossFitData:
         """
         fit_together([self], device)
 
-    def look(self, device: torch.device | None) -> list[Rows]:
-        """Fit all but the closed forms, and return the rows that each fold's is chosen by."""
+    def look(self, device: torch.device | None, known: Known) -> list[Rows]:
+        """Fit all but the closed forms, and return the rows that each fold's is chosen by.
+
+        Args:
+            device: Where the rows are moved to.
+            known: What was fitted to other pairs of variables, and is added to.
+        """
         self.device = device or self.device
         self.sides = placed(self.x, self.device), placed(self.z, self.device)
         self.views = [FoldView(self.x_transform, self.z_transform) for _ in self.folds.train]
         parts = zip(*(placed(rows, self.device) for rows in self.folds[:2]), strict=True)
-        return [v.look(*self.sides, *rows) for v, rows in zip(self.views, parts, strict=True)]
+        return [
+            view.look(*self.sides, train, val, known)
+            for view, (train, val) in zip(self.views, parts, strict=True)
+        ]
 
     def settle(self, choices: Sequence[Choice], samples: Sequence[Rows]) -> None:
         """Take the closed forms that were chosen by the rows that :meth:`look` returned."""
@@ -218,7 +226,8 @@ class CrossFitData:
 def fit_together(pairs: Sequence[CrossFitData], device: torch.device | None = None) -> None:
     """Fit the views of several pairs of variables, see :meth:`CrossFitData.fit`."""
     new = [pair for pair in pairs if not pair.views]
-    samples = [pair.look(device) for pair in new]
+    known: Known = {}
+    samples = [pair.look(device, known) for pair in new]
     choices = iter(choose([rows for of_pair in samples for rows in of_pair]))
     for pair, of_pair in zip(new, samples, strict=True):
         pair.settle(list(islice(choices, len(of_pair))), of_pair)

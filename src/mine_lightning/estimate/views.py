@@ -1,6 +1,7 @@
 """What one fold's critic sees of the rows, fitted on the fold's training rows."""
 
 import copy
+import hashlib
 from typing import NamedTuple, Self
 
 import torch
@@ -47,6 +48,24 @@ class Seen(NamedTuple):
         return self.x, self.z, self.x_variates, self.z_variates
 
 
+Known = dict[tuple[int, torch.Size, bytes], tuple[Features, Described, Described]]
+"""Features by transform and rows, with the training and the validation rows described."""
+
+
+def _fitted(
+    transform: Transform | None, train: Tensor, val: Tensor, known: Known
+) -> tuple[Features, Described, Described]:
+    """Fit features to training rows, once where a column is in several pairs of a table."""
+    rows = hashlib.sha1(usedforsecurity=False)
+    for part in (train, val):
+        rows.update(part.cpu().numpy().tobytes())
+    key = id(transform), train.shape, rows.digest()
+    if key not in known:
+        features = Features(copy.deepcopy(transform))
+        known[key] = features, features.fit_describe(train), features(val)
+    return known[key]
+
+
 class FoldView:
     """What one fold's critic sees of the data, fitted on the fold's training rows.
 
@@ -70,8 +89,7 @@ class FoldView:
     def __init__(
         self, x_transform: Transform | None = None, z_transform: Transform | None = None
     ) -> None:
-        self.x_features = Features(copy.deepcopy(x_transform))
-        self.z_features = Features(copy.deepcopy(z_transform))
+        self.transforms = x_transform, z_transform
         self.reduction = Reduction()
 
     def fit(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Self:
@@ -80,18 +98,26 @@ class FoldView:
         (choice,) = choose([rows])
         return self.settle(choice, rows)
 
-    def look(self, x: Tensor, z: Tensor, train: Tensor, val: Tensor) -> Rows:
-        """Fit all but the closed form, and return the rows that it is chosen by."""
-        train = train[:MOST_FITTED]
+    def look(
+        self, x: Tensor, z: Tensor, train: Tensor, val: Tensor, known: "Known | None" = None
+    ) -> Rows:
+        """Fit all but the closed form, and return the rows that it is chosen by.
+
+        Args:
+            x: All rows of x.
+            z: All rows of z.
+            train: Numbers of the training rows.
+            val: Numbers of the validation rows.
+            known: What was fitted to other views, and is added to.
+        """
+        known, train = {} if known is None else known, train[:MOST_FITTED]
         (x, x_val), (z, z_val) = ((s[train].flatten(1), s[val].flatten(1)) for s in (x, z))
         self.reduction.fit(x, z)
         of_x, of_z = self.reduction.of_x, self.reduction.of_z
-        rows = Rows(
-            self.x_features.fit_describe(of_x(x)),
-            self.z_features.fit_describe(of_z(z)),
-            self.x_features(of_x(x_val)),
-            self.z_features(of_z(z_val)),
-        )
+        x_transform, z_transform = self.transforms
+        self.x_features, a, a_val = _fitted(x_transform, of_x(x), of_x(x_val), known)
+        self.z_features, b, b_val = _fitted(z_transform, of_z(z), of_z(z_val), known)
+        rows = Rows(a, b, a_val, b_val)
         self._find_directions(rows)
         return rows
 
