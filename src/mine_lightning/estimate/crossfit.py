@@ -425,14 +425,19 @@ def speaking(networks: FoldNetworks) -> tuple[FoldNetworks | None, Tensor | slic
     Those that have been trained do; the last layer of the others is zero. Two are the fewest: a
     batched product of one matrix is rounded differently.
     """
-    weight, bias = networks.concat.weights[-1], networks.concat.biases[-1]
-    speaks = (weight != 0).flatten(1).any(1) | (bias != 0).any(1)
+    speaks = speakers(networks)
     if speaks.all():
         return networks, slice(None)
     if speaks.sum() == 1:
         speaks |= speaks.roll(1)
     members = speaks.nonzero().squeeze(1)
     return networks.take(members) if len(members) else None, members
+
+
+def speakers(networks: FoldNetworks) -> Tensor:
+    """Return which networks add anything to their closed forms, shape ``(E,)``."""
+    weight, bias = networks.concat.weights[-1], networks.concat.biases[-1]
+    return (weight != 0).flatten(1).any(1) | (bias != 0).any(1)
 
 
 def of_members(batch: Batch, members: Tensor | slice) -> Batch:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mine_lightning.data.loading.loaders import spawn_generator
 from mine_lightning.estimate.calibration import SEEN
-from mine_lightning.estimate.crossfit import CrossFitEstimator, FittedFolds, speaking
+from mine_lightning.estimate.crossfit import CrossFitEstimator, FittedFolds, speakers
 from mine_lightning.estimate.dependence import mean_variance
 from mine_lightning.estimate.diagnostics import LEAST_PAIRS
 from mine_lightning.estimate.folds import (
@@ -109,7 +109,7 @@ def score_folds(
     if trained:
         loader = FoldEvaluation(data, *_paired(data.levels, rows, found), size)
     else:
-        shown = any(speaking(state)[0] for state in states)
+        shown = any(bool(speakers(state).any()) for state in states)
         loader = PassingEvaluation(data, *_paired(data.levels, rows, found), size, shown)
     scores = model.score_all(loader, states)
     return [_read(data.levels, rows, found, of_state) for of_state in scores]
