@@ -43,6 +43,13 @@ def test_quick_scores_leave_more_time(clock: SimpleNamespace) -> None:
     assert not stops(limit, clock, 150.0, 0.5)
 
 
+def test_rows_that_are_still_to_be_described_take_their_time(clock: SimpleNamespace) -> None:
+    limit = Deadline({"minutes": 1}, pairs=4.0, describe=lambda: 10.0)
+    last = 160.0 - 0.5 - MARGIN * (4.0 * 0.5 + 10.0)
+    assert not stops(limit, clock, last - 0.1, 0.5)
+    assert stops(limit, clock, last + 0.1, 0.5)
+
+
 def test_an_end_that_was_asked_for_stays(clock: SimpleNamespace) -> None:
     trainer, limit = SimpleNamespace(should_stop=True), Deadline({"hours": 1}, pairs=1.0)
     limit.on_validation_start(trainer, MODEL)

@@ -20,6 +20,7 @@ from mine_lightning.data.transforms import (
     Standardize,
     Transform,
 )
+from mine_lightning.estimate.deadline import time_of
 from mine_lightning.estimate.features import Described
 from mine_lightning.estimate.networks import Widths
 from mine_lightning.estimate.ratios import Choice, Rows, choose
@@ -96,6 +97,7 @@ class CrossFitData:
     Attributes:
         levels: The values of z, if it is discrete.
         device: Where the critics' rows lie, and their batches are gathered.
+        seconds: About how long it takes to describe each row once, as when all are scored.
 
     Raises:
         ValueError: If an argument is out of range or there are too few rows.
@@ -126,6 +128,7 @@ class CrossFitData:
         self.x_transform, self.z_transform = x_transform, z_transform
         self.device = torch.device("cpu")
         self.views: list[FoldView] = []
+        self.seconds = 0.0
 
     @property
     def shape(self) -> tuple[int, torch.Size, torch.Size]:
@@ -191,7 +194,9 @@ class CrossFitData:
             FoldView.settle(*each)
         whole = self.levels is None and samples[0].train == self.folds.train.shape[1]
         known = [rows.each() for rows in samples] if whole else []
-        self.tables = self.describe(torch.cat(self.folds[:2], dim=1), described=known)
+        start, rows = time_of(self.device), torch.cat(self.folds[:2], dim=1)
+        self.tables = self.describe(rows, described=known)
+        self.seconds = (time_of(self.device) - start) * len(self.x) / rows.numel()
 
     def describe(
         self,

@@ -173,9 +173,14 @@ def own_trainer(data: CrossFitDataModule, plan: Training, usual: int | None) -> 
     most = 3 * usual if usual else plan.max_epochs
     trainer = quiet_trainer(plan.progress_bar, max_epochs=most, **settings)
     if max_time is not None:
-        deadline = Deadline(max_time, fmean(map(scored_pairs, data.pairs)))
-        callbacks_of(trainer).append(deadline)
+        pairs = fmean(map(scored_pairs, data.pairs))
+        callbacks_of(trainer).append(Deadline(max_time, pairs, lambda: describing(data.pairs)))
     return trainer
+
+
+def describing(pairs: Sequence[CrossFitData]) -> float:
+    """Return about how many seconds it takes to describe the rows that are scored."""
+    return sum(pair.seconds for pair in pairs)
 
 
 def callbacks_of(trainer: Trainer) -> list[Callback]:
