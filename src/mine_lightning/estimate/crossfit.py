@@ -8,21 +8,19 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from mine_lightning.callbacks.progress import EpochBar
 from mine_lightning.critics.ensemble import copy_members
 from mine_lightning.data.loading.stacks import Batch
-from mine_lightning.estimate.networks import FEATURES, FoldNetworks, Widths
-from mine_lightning.estimate.readout import corrected_terms
+from mine_lightning.estimate.critics import log_rows
+from mine_lightning.estimate.logistic import measured, own_first, row_losses, row_slopes, supported
+from mine_lightning.estimate.networks import FoldNetworks, Widths
 from mine_lightning.estimate.steps import HookedSteps, choose_steps
-from mine_lightning.estimate.tables import padded
-from mine_lightning.estimate.views import FoldView
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.hooks import fused
 
-__all__ = ["CrossFitEstimator", "FoldCritics"]
+__all__ = ["CrossFitEstimator", "FittedFolds"]
 
 # `benchmarks/constants.py` changes them one by one, on 38 distributions of 500 rows with a mean
 # error of .140 nats; by how much that changes stands beside them. What has no figure is judgement.
@@ -181,7 +179,7 @@ class CrossFitEstimator(LightningModule):
         self._steps = choose_steps(self)
         if self.current_epoch == 0:
             loader: Any = self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
-            losses, estimates = _measured(*own_first(self.score_all(loader, [self.averaged])[0]))
+            losses, estimates = measured(*own_first(self.score_all(loader, [self.averaged])[0]))
             self.first_losses = losses
             self.best_loss.copy_(losses.mean(1))
             self._remember(self.best_loss.clone(), estimates)
@@ -210,7 +208,7 @@ class CrossFitEstimator(LightningModule):
         """Keep the states that the validation rows prefer; end the pairs that do not improve."""
         if self.trainer.sanity_checking:
             return
-        losses, estimates = _measured(*_joined(self._scores))
+        losses, estimates = measured(*_joined(self._scores))
         processes = Processes(alone=self.trainer.world_size == 1)
         processes.share([losses, estimates])  # one decision, also where sums differ in order
         running = ~self.finished
@@ -358,67 +356,6 @@ class CrossFitEstimator(LightningModule):
             scores[members, :, 0], scores[members, :, 1:] = own, others
 
 
-class FoldCritics(nn.Module):
-    """The trained critics of all folds, for rows as the user has them.
-
-    Args:
-        views: What each fold's critic sees of the data.
-        networks: What they add to their closed-form critics.
-        swapped: Whether they were trained with z in the place of x.
-    """
-
-    def __init__(
-        self, views: Sequence[FoldView], networks: FoldNetworks, swapped: bool = False
-    ) -> None:
-        super().__init__()
-        self.views, self.networks, self.swapped = list(views), networks, swapped
-
-    @torch.no_grad()
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return the log density ratio of each pair by each fold's critic.
-
-        Args:
-            x: Rows, shape ``(N, ...)``; text and labels one-hot.
-            z: Rows, likewise.
-
-        Returns:
-            In nats, shape ``(E, N)``.
-        """
-        x, z = (z, x) if self.swapped else (x, z)
-        seen = [view(x, z) for view in self.views]
-        offsets = [
-            view.choice.ratio.score(rows.x_code, rows.z_code)
-            for view, rows in zip(self.views, seen, strict=True)
-        ]
-        offset = torch.stack(offsets).float()
-        parts = zip(*(rows.shown for rows in seen), strict=True)
-        batch = dict(zip(FEATURES, map(padded, parts), strict=True), offset=offset.unsqueeze(2))
-        batch["places"] = torch.arange(len(x), device=offset.device).expand_as(offset).unsqueeze(2)
-        added = self.networks(batch).squeeze(2)
-        return offset + supported(offset, log_rows(self.views)) * added
-
-
-def log_rows(views: Sequence[FoldView]) -> float:
-    """Return the log of the number of rows that the closed forms were fitted on."""
-    return math.log(views[0].choice.ratio.rows)
-
-
-def supported(offset: Tensor, limit: float) -> Tensor:
-    r"""Return the share of the network's output that is added to scores of the closed form.
-
-    .. math:: \frac{1}{1 + e^{T_0 - \ln N}}
-
-    Of N rows, pairs drawn apart hardly contradict a score beyond :math:`\ln N`: the loss does not
-    feel how large it is, and there the closed form stands alone.
-    """
-    return torch.sigmoid(limit - offset)
-
-
-def own_first(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Split scores, ``(E, N, 1 + K)``, into those of rows with their own z and the others."""
-    return scores[:, :, 0], scores[:, :, 1:]
-
-
 def speaking(networks: FoldNetworks) -> tuple[FoldNetworks | None, Tensor | slice]:
     """Return the networks that add anything to their closed forms, if any do, and which they are.
 
@@ -443,25 +380,6 @@ def speakers(networks: FoldNetworks) -> Tensor:
 def of_members(batch: Batch, members: Tensor | slice) -> Batch:
     """Return the batch of some members."""
     return {name: rows[members] for name, rows in batch.items()}
-
-
-def row_losses(joint: Tensor, marginal: Tensor) -> Tensor:
-    """Return the logistic loss of each row, shape ``(E, N)``, from all of its partners."""
-    return F.softplus(-joint) + F.softplus(marginal).mean(-1)
-
-
-def row_slopes(scores: Tensor) -> Tensor:
-    """Return the gradient of the sum of the :func:`row_losses` by scores, ``(E, N, 1 + K)``."""
-    slopes = torch.sigmoid(scores)
-    slopes[:, :, 1:] /= slopes.shape[2] - 1
-    slopes[:, :, 0] -= 1
-    return slopes
-
-
-def _measured(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss of each row, and the nats of each fold."""
-    joint, marginal = joint.double(), marginal.double()
-    return row_losses(joint, marginal).float(), corrected_terms(joint, marginal).mean(1)
 
 
 def _joined(scores: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,8 @@ from mine_lightning.data.checks import Missing, Pairs, check_pairs
 from mine_lightning.data.loading.placement import moved
 from mine_lightning.data.transforms import Transform, TransformLike, as_transform
 from mine_lightning.estimate.arguments import Training, TrainingArguments
-from mine_lightning.estimate.crossfit import CrossFitEstimator, FittedFolds, FoldCritics
+from mine_lightning.estimate.critics import FoldCritics
+from mine_lightning.estimate.crossfit import CrossFitEstimator, FittedFolds
 from mine_lightning.estimate.deadline import Deadline
 from mine_lightning.estimate.dependence import design_effect, mean_variance, row_groups
 from mine_lightning.estimate.diagnostics import Evidence, diagnose
