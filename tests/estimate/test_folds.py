@@ -31,6 +31,20 @@ def test_a_views_features_ignore_the_rows_held_out() -> None:
     assert not torch.equal(other.x[train], changed.x[train])
 
 
+def test_folds_fitted_in_turn_see_what_they_see_together(monkeypatch) -> None:
+    tables = []
+    for most in (folds.MOST_DESCRIBED, 0):
+        monkeypatch.setattr(folds, "MOST_DESCRIBED", most)
+        data = CrossFitData(*sample())
+        data.fit()
+        tables.append(data.tables)
+    together, in_turn = tables
+    for name, rows in together.rows.items():
+        torch.testing.assert_close(rows, in_turn.rows[name], atol=1e-5, rtol=1e-5)
+    for codes in zip(together.codes, in_turn.codes, strict=True):
+        torch.testing.assert_close(*codes)
+
+
 def test_partners_are_never_the_own_row() -> None:
     data = CrossFitData(*sample())
     data.fit()

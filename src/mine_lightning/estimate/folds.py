@@ -26,7 +26,7 @@ from mine_lightning.estimate.networks import Widths
 from mine_lightning.estimate.ratios import Choice, Rows, choose
 from mine_lightning.estimate.splits import Folds, Splitter, split_folds
 from mine_lightning.estimate.tables import ROWS_SEEN, Tables, padded
-from mine_lightning.estimate.views import MOST_PRODUCTS, FoldView, Known
+from mine_lightning.estimate.views import MOST_FITTED, MOST_PRODUCTS, FoldView, Known
 from mine_lightning.support.arguments import check_integer
 
 __all__ = ["CrossFitData", "FoldEvaluation", "Levels", "PassingEvaluation", "fit_together"]
@@ -39,6 +39,7 @@ MOST_VALIDATED = 2_000  # rows scored after an epoch
 VAL_FRACTION = 0.125  # of the rows outside a fold
 BATCH_SIZE = 512  # rows; fewer where an epoch would have fewer than ten batches
 VAL_PARTNERS = 5
+MOST_DESCRIBED = 2**24  # numbers kept at once, 128 MB, by judgement
 MOST_LEVELS, LOOKED_AT = 50, 1_000  # values of a variable, and rows that are looked at first
 PORTABLE = {type(None), Identity, RankToNormal, ScikitTransform, Standardize}
 # Of a row in the tables: for each column itself, and five components of a mixture in float64, of
@@ -159,6 +160,12 @@ class CrossFitData:
         return length * (CODED * columns + SHOWN)
 
     @property
+    def described(self) -> int:
+        """How many float64 numbers the fitted rows of all folds are when they are described."""
+        rows = min(self.folds.train.shape[1], MOST_FITTED) + self.folds.val.shape[1]
+        return len(self.folds.train) * rows * 3 * (self.x[0].numel() + self.z[0].numel())
+
+    @property
     def portable(self) -> bool:
         """Whether the transforms take rows on any device; one of the user's may know the CPU."""
         return all(type(t) in PORTABLE for t in (self.x_transform, self.z_transform))
@@ -179,21 +186,31 @@ class CrossFitData:
             device: Where the rows are moved to.
             known: What was fitted to other pairs of variables, and is added to.
         """
-        self.device = device or self.device
-        self.sides = placed(self.x, self.device), placed(self.z, self.device)
-        self.views = [FoldView(self.x_transform, self.z_transform) for _ in self.folds.train]
-        parts = zip(*(placed(rows, self.device) for rows in self.folds[:2]), strict=True)
-        return [
-            view.look(*self.sides, train, val, known)
-            for view, (train, val) in zip(self.views, parts, strict=True)
-        ]
+        parts = self._opened(device)
+        return [view.look(*self.sides, train, val, known) for view, train, val in parts]
 
     def settle(self, choices: Sequence[Choice], samples: Sequence[Rows]) -> None:
         """Take the closed forms that were chosen by the rows that :meth:`look` returned."""
         for each in zip(self.views, choices, samples, strict=True):
             FoldView.settle(*each)
         whole = self.levels is None and samples[0].train == self.folds.train.shape[1]
-        known = [rows.each() for rows in samples] if whole else []
+        self._tabulate([rows.each() for rows in samples] if whole else [])
+
+    def fit_in_turn(self, device: torch.device | None) -> None:
+        """Fit one fold after another, where the described rows of all would take much memory."""
+        for view, train, val in self._opened(device):
+            view.fit(*self.sides, train, val)
+        self._tabulate()
+
+    def _opened(self, device: torch.device | None) -> list[tuple[FoldView, Tensor, Tensor]]:
+        """Place the rows, and return new views with the numbers of their rows."""
+        self.device = device or self.device
+        self.sides = placed(self.x, self.device), placed(self.z, self.device)
+        self.views = [FoldView(self.x_transform, self.z_transform) for _ in self.folds.train]
+        train, val = (placed(rows, self.device) for rows in self.folds[:2])
+        return list(zip(self.views, train, val, strict=True))
+
+    def _tabulate(self, known: Sequence[tuple[Described, Described]] = ()) -> None:
         start, rows = time_of(self.device), torch.cat(self.folds[:2], dim=1)
         self.tables = self.describe(rows, described=known)
         self.seconds = (time_of(self.device) - start) * len(self.x) / rows.numel()
@@ -230,6 +247,9 @@ class CrossFitData:
 
 def fit_together(pairs: Sequence[CrossFitData], device: torch.device | None = None) -> None:
     """Fit the views of several pairs of variables, see :meth:`CrossFitData.fit`."""
+    for pair in pairs:
+        if pair.described > MOST_DESCRIBED and not pair.views:
+            pair.fit_in_turn(device)
     new = [pair for pair in pairs if not pair.views]
     known: Known = {}
     samples = [pair.look(device, known) for pair in new]

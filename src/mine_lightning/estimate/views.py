@@ -13,7 +13,7 @@ from mine_lightning.estimate.features import Described, Features
 from mine_lightning.estimate.ratios import Choice, Rows, choose
 from mine_lightning.estimate.reduction import Reduction
 
-__all__ = ["MOST_PRODUCTS", "FoldView", "Seen"]
+__all__ = ["MOST_FITTED", "MOST_PRODUCTS", "FoldView", "Known", "Seen"]
 
 MOST_FITTED = 20_000  # training rows that closed forms are fitted on
 ROWS_FOR_DIRECTIONS = 3_000
