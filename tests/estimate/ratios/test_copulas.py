@@ -44,3 +44,19 @@ def test_matched_columns_find_their_partners_and_more_than_a_normal_pair_shares(
 def test_a_histogram_counts_every_row_of_every_pair() -> None:
     cells = torch.randint(CELLS**2, (500, 2), generator=seeded()) + torch.tensor([0, CELLS**2])
     assert histograms(cells, [2]).sum((1, 2)).tolist() == [500, 500]
+
+
+def test_each_sample_has_the_smoothness_that_it_needs() -> None:
+    """Of two samples fitted together, one is independent and one a narrow band."""
+    x, noise = torch.rand(2, 2_000, 1, generator=seeded()).double()
+    pairs = (x, noise), (x, (3 * x + 0.05 * noise) % 1)
+    parts = torch.arange(2_000).split([1_600, 400])
+    sides = [[Features().fit(rows[parts[0]])(rows) for rows in pair] for pair in pairs]
+    given = [
+        Described.together([side[place].take(part) for side in sides])
+        for part in parts
+        for place in (0, 1)
+    ]
+    apart, band = (fit.of_all.log_density[fit.place] for fit in MatchedColumns.fit_each(*given))
+    assert apart.std() < 0.2
+    assert band.std() > 1

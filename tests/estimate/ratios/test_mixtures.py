@@ -49,6 +49,16 @@ def test_what_clusters_share_is_the_entropy_of_their_shares() -> None:
     assert terms.mean().item() == pytest.approx(entropy, abs=0.06)
 
 
+def test_as_many_components_are_used_as_rows_that_were_not_seen_need() -> None:
+    labels = torch.arange(ROWS) % 4
+    places = torch.tensor([[0.0, 0.0], [9.0, 9.0], [0.0, 18.0], [27.0, 0.0]])[labels]
+    rows = (places + torch.randn(ROWS, 2, generator=seeded())).double()
+    sides = described(rows[:, :1]), described(rows[:, 1:])
+    train, val = torch.arange(ROWS).split([3_000, 1_000])
+    ratio = confirmed(NormalMixture, *(side.take(part) for part in (train, val) for side in sides))
+    assert len(ratio.components.log_shares) in (4, 5)
+
+
 def test_a_table_of_scores_holds_the_pairs() -> None:
     rows, _ = clusters(3.0)
     sides = described(rows[:, :1].double()), described(rows[:, 1:].double())
