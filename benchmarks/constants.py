@@ -37,6 +37,7 @@ CONSTANTS: dict[str, tuple[Any, ...]] = {
     "ratios.copulas.CELLS": (16, 64),
     "ratios.copulas.HALF_WAVES": (16, 32),
     "ratios.mixtures.STEPS": (7, 30),
+    "ratios.mixtures.MEANS": (3, 30),
     "views.LEAST_GAIN": (0.0, 2.0),
     "views.MOST_PRODUCTS": (0, 32),
     "folds.VAL_FRACTION": (0.06, 0.25),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from closed_forms import confirmed
 from mine_lightning.estimate.features import Described, Features
-from mine_lightning.estimate.ratios import FAMILY, LogRatio, Rows, _simplest, choose
+from mine_lightning.estimate.ratios import FAMILY, LogRatio, SplitRows, _simplest, choose
 from mine_lightning.estimate.ratios.base import Fit, Independence, logistic_losses
 from mine_lightning.estimate.ratios.canonical import (
     DirectionAndRadius,
@@ -105,8 +105,8 @@ def described(x: Tensor, z: Tensor) -> tuple[Described, Described]:
     return Features().fit(x[TRAIN])(x), Features().fit(z[TRAIN])(z)
 
 
-def parted(x: Described, z: Described) -> Rows:
-    return Rows(*(side.take(rows) for rows in (TRAIN, VAL) for side in (x, z)))
+def parted(x: Described, z: Described) -> SplitRows:
+    return SplitRows(*(side.take(rows) for rows in (TRAIN, VAL) for side in (x, z)))
 
 
 def fitted(kind: type[LogRatio], x: Described, z: Described) -> LogRatio:

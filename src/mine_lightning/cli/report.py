@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from mine_lightning.monitor import MutualInformationMonitor
+from mine_lightning.monitor.callback import monitors_of
 
 __all__ = ["notes", "report", "report_on_monitors"]
 
@@ -41,8 +41,7 @@ def report(
 
 def report_on_monitors(trainer: Trainer, seed: int | bool | None) -> str:
     """Lay out what the monitors of a run read at its end."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    monitors = [other for other in callbacks if isinstance(other, MutualInformationMonitor)]
+    monitors = monitors_of(trainer)
     readings = {curve: monitor.estimate(curve) for monitor in monitors for curve in monitor.curves}
     lines = {
         name: f"{reading.mi:.4f} nats, standard error {reading.standard_error:.4f} nats"

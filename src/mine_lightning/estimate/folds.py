@@ -23,7 +23,7 @@ from mine_lightning.data.transforms import (
 from mine_lightning.estimate.deadline import time_of
 from mine_lightning.estimate.features import Described
 from mine_lightning.estimate.networks import Widths
-from mine_lightning.estimate.ratios import Choice, Rows, choose
+from mine_lightning.estimate.ratios import Choice, SplitRows, choose
 from mine_lightning.estimate.splits import Folds, Splitter, split_folds
 from mine_lightning.estimate.tables import ROWS_SEEN, Tables, padded
 from mine_lightning.estimate.views import MOST_FITTED, MOST_PRODUCTS, FoldView, Known
@@ -179,7 +179,7 @@ class CrossFitData:
         """
         fit_together([self], device)
 
-    def look(self, device: torch.device | None, known: Known) -> list[Rows]:
+    def look(self, device: torch.device | None, known: Known) -> list[SplitRows]:
         """Fit all but the closed forms, and return the rows that each fold's is chosen by.
 
         Args:
@@ -189,7 +189,7 @@ class CrossFitData:
         parts = self._opened(device)
         return [view.look(*self.sides, train, val, known) for view, train, val in parts]
 
-    def settle(self, choices: Sequence[Choice], samples: Sequence[Rows]) -> None:
+    def settle(self, choices: Sequence[Choice], samples: Sequence[SplitRows]) -> None:
         """Take the closed forms that were chosen by the rows that :meth:`look` returned."""
         for each in zip(self.views, choices, samples, strict=True):
             FoldView.settle(*each)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -37,6 +37,7 @@ from mine_lightning.estimate.splits import Splitter
 from mine_lightning.estimate.uncertainty import Errors, Signs, standard_errors
 from mine_lightning.support.ambient import own_settings
 from mine_lightning.support.arguments import check_integer
+from mine_lightning.support.callbacks import callbacks_of
 from mine_lightning.support.config import as_plain
 from mine_lightning.support.interrupts import interruptible
 from mine_lightning.support.keywords import Unpack
@@ -182,11 +183,6 @@ def own_trainer(data: CrossFitDataModule, plan: Training, usual: int | None) -> 
 def describing(pairs: Sequence[CrossFitData]) -> float:
     """Return about how many seconds it takes to describe the rows that are scored."""
     return sum(pair.seconds for pair in pairs)
-
-
-def callbacks_of(trainer: Trainer) -> list[Callback]:
-    """Return the callbacks of a trainer itself, which may be added to."""
-    return trainer.callbacks  # type: ignore[attr-defined]
 
 
 def quiet_trainer(progress_bar: bool, **kwargs: Any) -> Trainer:

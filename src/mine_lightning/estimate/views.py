@@ -10,7 +10,7 @@ from torch import Tensor
 from mine_lightning.data.transforms import Transform
 from mine_lightning.estimate.directions import CommonDirections, bounded
 from mine_lightning.estimate.features import Described, Features
-from mine_lightning.estimate.ratios import Choice, Rows, choose
+from mine_lightning.estimate.ratios import Choice, SplitRows, choose
 from mine_lightning.estimate.reduction import Reduction
 
 __all__ = ["MOST_FITTED", "MOST_PRODUCTS", "FoldView", "Known", "Seen"]
@@ -100,7 +100,7 @@ class FoldView:
 
     def look(
         self, x: Tensor, z: Tensor, train: Tensor, val: Tensor, known: "Known | None" = None
-    ) -> Rows:
+    ) -> SplitRows:
         """Fit all but the closed form, and return the rows that it is chosen by.
 
         Args:
@@ -117,17 +117,17 @@ class FoldView:
         x_transform, z_transform = self.transforms
         self.x_features, a, a_val = _fitted(x_transform, of_x(x), of_x(x_val), known)
         self.z_features, b, b_val = _fitted(z_transform, of_z(z), of_z(z_val), known)
-        rows = Rows(a, b, a_val, b_val)
+        rows = SplitRows(a, b, a_val, b_val)
         self._find_directions(rows)
         return rows
 
-    def settle(self, choice: Choice, rows: Rows) -> Self:
+    def settle(self, choice: Choice, rows: SplitRows) -> Self:
         """Take the closed form that was chosen by given rows."""
         self.choice = choice
         self.one = self.show(*rows.some(1, 1)[:2])
         return self
 
-    def _find_directions(self, rows: Rows) -> None:
+    def _find_directions(self, rows: SplitRows) -> None:
         some = rows.some(ROWS_FOR_DIRECTIONS, len(rows.x_val.coordinates))
         kinds = [kind for kind in rows.x.kinds if kind in rows.z.kinds] if rows.columns > 2 else []
         self.directions = {

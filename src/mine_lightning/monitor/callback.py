@@ -27,9 +27,10 @@ from mine_lightning.monitor.taps import (
     parse_tap,
 )
 from mine_lightning.support.arguments import check_integer
+from mine_lightning.support.callbacks import callbacks_of
 from mine_lightning.support.upstream import logged_by_others, logs_now, state_key
 
-__all__ = ["MutualInformationMonitor"]
+__all__ = ["MutualInformationMonitor", "monitors_of"]
 
 HOOK = "on_train_batch_end"  # in which the monitor logs
 
@@ -172,7 +173,7 @@ class MutualInformationMonitor(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Raise if another monitor has a curve of the same name."""
-        curves = [curve for monitor in _monitors(trainer) for curve in monitor.curves]
+        curves = [curve for monitor in monitors_of(trainer) for curve in monitor.curves]
         if twice := {curve for curve in curves if curves.count(curve) > 1}:
             raise ValueError(
                 f"Expected every monitor to have a `name` of its own, got {min(twice)!r} twice. "
@@ -198,7 +199,7 @@ class MutualInformationMonitor(Callback):
 
     def _draw_charts(self, trainer: Trainer) -> None:
         """Lay out a chart of every curve of all monitors with its ceiling, in TensorBoard."""
-        monitors = _monitors(trainer)
+        monitors = monitors_of(trainer)
         loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if monitors[0] is not self or not trainer.is_global_zero:
             return
@@ -343,9 +344,9 @@ class MutualInformationMonitor(Callback):
             self._charts = None
 
 
-def _monitors(trainer: Trainer) -> list[MutualInformationMonitor]:
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return [callback for callback in callbacks if isinstance(callback, MutualInformationMonitor)]
+def monitors_of(trainer: Trainer) -> list[MutualInformationMonitor]:
+    """Return the monitors among the callbacks of a Trainer."""
+    return [other for other in callbacks_of(trainer) if isinstance(other, MutualInformationMonitor)]
 
 
 def _ends_epoch(trainer: Trainer) -> bool:

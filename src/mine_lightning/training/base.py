@@ -24,6 +24,7 @@ from mine_lightning.data.loading.stacks import Batch
 from mine_lightning.objectives import Objective
 from mine_lightning.objectives.scores import split_partners
 from mine_lightning.support.arguments import check_integer, check_positive
+from mine_lightning.support.callbacks import callbacks_of
 from mine_lightning.support.config import Configurable, callable_config, public_path
 from mine_lightning.support.distributed import Processes
 from mine_lightning.support.finite import read
@@ -232,8 +233,7 @@ class StackedTraining(LightningModule):
             self.scores(beside(batch[0] if isinstance(batch, list) else batch, self))
 
     def configure_callbacks(self) -> list[Callback]:
-        trainer: Any = self.trainer
-        attached = {type(callback) for callback in trainer.callbacks}
+        attached = {type(callback) for callback in callbacks_of(self.trainer)}
         return [kind() for kind in (AutogradMode, Dashboard, FewThreads) if kind not in attached]
 
     def configure_optimizers(self) -> Any:

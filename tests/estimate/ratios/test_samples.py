@@ -7,7 +7,7 @@ from torch import Tensor
 from closed_forms import confirmed
 from mine_lightning.data.transforms import RankToNormal
 from mine_lightning.estimate.features import Described, Features
-from mine_lightning.estimate.ratios import FAMILY, LogRatio, Rows, choose
+from mine_lightning.estimate.ratios import FAMILY, LogRatio, SplitRows, choose
 from mine_lightning.estimate.ratios.copulas import MatchedColumns
 from mine_lightning.estimate.ratios.samples import EachSample, against
 from shared import seeded
@@ -22,9 +22,9 @@ def regimes(seed: int, strength: float) -> tuple[Tensor, Tensor]:
     return x + shift, strength * (x**3 + shift) + noise
 
 
-def described(x: Tensor, z: Tensor) -> Rows:
+def described(x: Tensor, z: Tensor) -> SplitRows:
     a, b = Features().fit(x[TRAIN])(x), Features().fit(z[TRAIN])(z)
-    return Rows(*(side.take(rows) for rows in (TRAIN, VAL) for side in (a, b)))
+    return SplitRows(*(side.take(rows) for rows in (TRAIN, VAL) for side in (a, b)))
 
 
 SAMPLES = [described(*regimes(seed, strength)) for seed, strength in enumerate((0, 0.2, 1, 50))]

@@ -11,6 +11,7 @@ from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from mine_lightning.support.callbacks import callbacks_of
 from mine_lightning.support.upstream import steps_between
 
 __all__ = ["Batch", "Stack", "Stacking", "Stops"]
@@ -56,7 +57,7 @@ class Stops:
         """Return the steps at which this Trainer may stop or save."""
         every = [
             steps_between(callback)
-            for callback in trainer.callbacks  # type: ignore[attr-defined]
+            for callback in callbacks_of(trainer)
             if isinstance(callback, ModelCheckpoint)
         ]
         return cls(tuple(n for n in every if n > 0), trainer.max_steps, lambda: trainer.global_step)

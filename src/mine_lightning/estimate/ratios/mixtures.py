@@ -22,6 +22,8 @@ __all__ = ["NormalMixture"]
 
 # `benchmarks/constants.py`: with 7 errors change by .0008 ± .0011 nats, with 30 by .0001 ± .0005.
 STEPS = 15  # of expectation maximisation
+# On 60 random mixtures of 2 to 5 normals, of 200 to 2,000 rows, the loss on rows held out is larger
+# by .016 nats with 3, and by .002 with 30.
 MEANS = 10  # steps of k-means, which it begins from
 FLOOR = 1e-4  # of variances, beside a variance of 1: atoms and collinear columns stay finite
 MOST_COLUMNS, ROWS_PER_COLUMN = 160, 20  # of both sides together
